@@ -433,6 +433,17 @@ export function busConformance(name: string, connect: () => Promise<Bus>): void 
         expect(text((await values.get("a"))?.value ?? bytes(""))).toBe("again");
       });
 
+      test("delete() with a revision deletes only if that is still the latest", async () => {
+        const values = await bus.keyValue(unique("bucket"));
+        const first = await values.put("a", bytes("one"));
+        const second = await values.put("a", bytes("two"));
+        await expect(values.delete("a", { revision: first })).rejects.toBeInstanceOf(KeyConflictError);
+        expect(text((await values.get("a"))?.value ?? bytes(""))).toBe("two");
+        await values.delete("a", { revision: second });
+        expect(await values.get("a")).toBeUndefined();
+        await values.delete("a", { revision: second }); // absent is what was wanted
+      });
+
       test("of several writers with the same revision one wins", async () => {
         const bucket = unique("bucket");
         const writers = await Promise.all([bus, other].map((one) => one.keyValue(bucket)));

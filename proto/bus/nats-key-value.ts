@@ -66,9 +66,7 @@ export class NatsKeyValue implements KeyValue {
     try {
       return await this.#write(key, value, revision);
     } catch (error) {
-      if (!(error instanceof BrokerError) || revision === undefined) throw error;
-      if (error.code !== brokerCode.wrongLastSequence && error.code !== brokerCode.wrongLastSequenceUnknown)
-        throw error;
+      if (!isConflict(error) || revision === undefined) throw error;
       // A deleted key is absent to us, but to the broker its last revision is the deletion.
       const latest = revision === 0 ? await this.#latest(key) : undefined;
       if (latest?.deleted) return this.#write(key, value, latest.revision);
@@ -76,11 +74,16 @@ export class NatsKeyValue implements KeyValue {
     }
   }
 
-  async delete(key: string): Promise<void> {
+  async delete(key: string, { revision }: { revision?: number } = {}): Promise<void> {
     checkKey(key);
     const headers = newHeaders();
     headers.set("KV-Operation", "DEL");
-    await this.#link.store(this.#subject(key), new Uint8Array(0), { headers });
+    try {
+      await this.#write(key, new Uint8Array(0), revision, headers);
+    } catch (error) {
+      if (!isConflict(error) || revision === undefined) throw error;
+      if (await this.get(key)) throw new KeyConflictError(this.#bucket, key, revision, { cause: error });
+    }
   }
 
   async keys(): Promise<string[]> {
@@ -197,8 +200,7 @@ export class NatsKeyValue implements KeyValue {
     return entry ? plain(entry) : undefined;
   }
 
-  async #write(key: string, value: Uint8Array, revision: number | undefined): Promise<number> {
-    const headers = newHeaders();
+  async #write(key: string, value: Uint8Array, revision?: number, headers = newHeaders()): Promise<number> {
     if (revision !== undefined) headers.set("Nats-Expected-Last-Subject-Sequence", String(revision));
     return (await this.#link.store(this.#subject(key), value, { headers })).sequence;
   }
@@ -259,4 +261,10 @@ export class NatsObjects implements ObjectStore {
 function plain(entry: Pick<KvWatchEntry, "key" | "value" | "revision" | "operation">): KeyValueEntry {
   const deleted = entry.operation !== "PUT";
   return { key: entry.key, value: plainBytes(entry.value), revision: entry.revision, deleted };
+}
+
+/** Whether a write was refused because another revision is the latest. */
+function isConflict(error: unknown): boolean {
+  if (!(error instanceof BrokerError)) return false;
+  return error.code === brokerCode.wrongLastSequence || error.code === brokerCode.wrongLastSequenceUnknown;
 }
