@@ -63,8 +63,8 @@ function nodePath(): string {
 
 /** Node 20 does not read TypeScript: a program becomes one JavaScript file, kept in the cache by its content. */
 export function nodeBundle(program: string): Promise<string> {
-  let bundle = bundles.get(program);
-  if (!bundle) bundles.set(program, (bundle = buildBundle(program)));
+  const bundle = bundles.get(program) ?? buildBundle(program);
+  bundles.set(program, bundle);
   return bundle;
 }
 

@@ -53,7 +53,7 @@ export function decodeData(bytes: Uint8Array, what: string, maxBytes = maxDataBy
 }
 
 function checkData(value: unknown, what: string, place: string, depth: number): void {
-  const refuse = (found: string) => {
+  const refuse = (found: string): never => {
     throw new TypeError(
       `Cannot send ${what}: ${place ? `${place.replace(/^\./, "")} is` : "it is"} ${found}; only plain data travels (null, booleans, numbers, strings, typed arrays, arrays and plain objects).`,
     );
@@ -67,7 +67,7 @@ function checkData(value: unknown, what: string, place: string, depth: number): 
     case "object":
       break;
     default:
-      return refuse(`a ${typeof value}`);
+      refuse(`a ${typeof value}`);
   }
   if (ArrayBuffer.isView(value)) {
     const name = value.constructor.name;

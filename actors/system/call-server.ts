@@ -10,7 +10,8 @@ import { type Answer, type Call, decodeCall, encodeAnswer, threw } from "./wire.
 // On Node an actor's module is a bundle of its own: its copy of this file must see the calls of the host's copy.
 const shared = globalThis as { [CALLS]?: AsyncLocalStorage<{ signal: AbortSignal }> };
 const CALLS = Symbol.for("proxima.calls");
-const calls = (shared[CALLS] ??= new AsyncLocalStorage());
+shared[CALLS] ??= new AsyncLocalStorage();
+const calls = shared[CALLS];
 
 /**
  * The call that a method is answering: its signal aborts when the caller has given up or the deadline has passed. Outside
@@ -98,9 +99,11 @@ export class CallServer {
       const stop = new AbortController();
       const expired = () => stop.abort(new Error(`The deadline of the call has passed (${call.timeoutMs} ms).`));
       const timer = setTimeout(expired, call.timeoutMs);
+      const deadline = performance.now() + call.timeoutMs;
       const pending: Pending = {
         stop,
         run: async () => {
+          if (performance.now() > deadline) return expired(); // its timer is late
           stop.signal.removeEventListener("abort", dropped);
           finish(await this.#run(call, stop.signal));
         },

@@ -124,8 +124,8 @@ export class Caller {
     const call = { incarnation, died: new AbortController() };
     const giveUp = () => call.died.abort(); // one signal for both reasons to stop waiting
     signal?.addEventListener("abort", giveUp, { once: true });
-    let others = this.#underWay.get(name);
-    if (!others) this.#underWay.set(name, (others = new Set()));
+    const others = this.#underWay.get(name) ?? new Set();
+    this.#underWay.set(name, others);
     others.add(call);
     try {
       const options = { timeoutMs: leftMs, signal: call.died.signal };

@@ -59,6 +59,8 @@ const MAX_ARGUMENTS_BYTES = 65_536;
 /** Of a queue of spawn requests, each of which is a few dozen bytes. */
 const MAX_QUEUE_BYTES = 4 << 20;
 const DEFAULT_END_MS = 60_000;
+/** How often somebody who waits for an actor's end looks whether its node still lives. */
+const LOOK_AGAIN_MS = 1_000;
 
 export class ActorSystem {
   readonly #bus: Bus;
@@ -196,22 +198,25 @@ export class ActorSystem {
     }
   }
 
-  /** Writes what is wanted into the directory, where the actor's node sees it; what has no node ends here. */
+  /** Writes what is wanted into the directory, where the actor's node sees it; what no living node holds ends here. */
   async #end(name: string, wanted: "drained" | "killed", { timeoutMs = DEFAULT_END_MS }: { timeoutMs?: number }) {
     const { directory } = await this.#open();
-    const { id } =
-      (
-        await directory.update(checkActorName("an actor", name), (entry) => {
-          if (!entry.holder || entry.state.type === "failed") return "delete";
-          if (entry.wanted === "killed" || entry.wanted === wanted) return undefined;
-          return { ...entry, wanted };
-        })
-      )?.entry ?? {};
-    const signal = AbortSignal.timeout(timeoutMs);
-    while (id !== undefined && directory.known(name)?.entry.id === id) {
-      if (signal.aborted)
+    const over = AbortSignal.timeout(timeoutMs);
+    let id: string | undefined;
+    for (let found = await directory.read(checkActorName("an actor", name)); found; found = directory.known(name)) {
+      id ??= found.entry.id;
+      if (found.entry.id !== id) return;
+      if (over.aborted)
         throw new Error(`Actor '${name}' is to be ${wanted}, but has not ended within ${timeoutMs} ms.`);
-      await directory.changed(name, signal);
+      const { holder } = found.entry;
+      const held = holder && (await this.nodes()).some(({ boot }) => boot === holder.boot);
+      await directory.update(name, (entry) => {
+        if (entry.id !== id || entry.holder?.boot !== holder?.boot) return undefined;
+        if (!held || entry.state.type === "failed") return "delete";
+        return entry.wanted === "killed" || entry.wanted === wanted ? undefined : { ...entry, wanted };
+      });
+      if (directory.known(name)?.entry.id !== id) return;
+      await directory.changed(name, AbortSignal.any([over, AbortSignal.timeout(LOOK_AGAIN_MS)]));
     }
   }
 

@@ -114,7 +114,10 @@ async function runNode(config: NodeConfig, output: Output, signal: AbortSignal):
       access: { url: config.nats, credentials },
       modules: config.modules.split(",").filter(Boolean),
       vessel: openVessel,
-      onEvent: (event) => tell(event, output),
+      onEvent: (event) => {
+        output.event(event.type, event);
+        output.say(inWords(event));
+      },
     });
     await node.run(signal, () => {
       const { name, cpus, memory, runtimes } = options;
@@ -164,29 +167,24 @@ export function parseLabels(text: string): Labels {
   }
 }
 
-function tell(event: NodeEvent, output: Output): void {
-  output.event(event.type, event);
+function inWords(event: NodeEvent): string {
   switch (event.type) {
     case "started":
-      return output.say(
-        `+ ${event.actor} (${event.kind}) starts${event.pid ? ` as process ${event.pid}` : " as a thread"}`,
-      );
+      return `+ ${event.actor} (${event.kind}) starts as ${event.pid ? `process ${event.pid}` : "a thread"}`;
     case "running":
-      return output.say(`  ${event.actor} runs`);
+      return `  ${event.actor} runs`;
     case "died": {
       const count = `${event.deathsInARow} of ${event.maxRestarts}`;
-      return output.say(
-        `! ${event.actor} ${event.because}\n  It starts again in ${event.pauseMs / 1000} s (${count}).`,
-      );
+      return `! ${event.actor} ${event.because}\n  It starts again in ${event.pauseMs / 1000} s (${count}).`;
     }
     case "failed":
-      return output.say(`! ${event.actor} is given up: ${event.because}`);
+      return `! ${event.actor} is given up: ${event.because}`;
     case "ended":
-      return output.say(`- ${event.actor} ${endings[event.how]}`);
+      return `- ${event.actor} ${endings[event.how]}`;
     case "line":
-      return output.say(`  ${event.actor}: ${event.line}`);
+      return `  ${event.actor}: ${event.line}`;
     case "notice":
-      return output.say(`! This node ${event.message}`);
+      return `! This node ${event.message}`;
   }
 }
 

@@ -461,6 +461,21 @@ export function busConformance(name: string, connect: () => Promise<Bus>): void 
         expect((await values.keys()).toSorted()).toEqual(["actor.2", "weights"]);
       });
 
+      test("keys() does not stall while entries are overwritten", async () => {
+        const values = await bus.keyValue(unique("bucket"));
+        const names = Array.from({ length: 20 }, (_, i) => `key-${i}`);
+        await Promise.all(names.map((name) => values.put(name, bytes("x"))));
+        let writing = true;
+        const writers = names.map(async (name) => {
+          while (writing) await values.put(name, bytes("y"));
+        });
+        const started = performance.now();
+        for (let round = 0; round < 20; round++) expect(await values.keys()).toHaveLength(names.length);
+        writing = false;
+        await Promise.all(writers);
+        expect(performance.now() - started).toBeLessThan(PATIENCE_MS);
+      });
+
       test("watch() yields the current entries that match, then every change, until it is aborted", async () => {
         const bucket = unique("bucket");
         const values = await bus.keyValue(bucket);

@@ -9,7 +9,7 @@ import { immutableObjectError, KeyConflictError } from "./errors.ts";
 import { Feed } from "./feed.ts";
 import { checkKey, checkPattern } from "./names.ts";
 import type { NatsLink } from "./nats-link.ts";
-import { BrokerError, bounded, brokerCode, NoAnswer, plainBytes } from "./nats-link.ts";
+import { BrokerError, bounded, brokerCode, plainBytes } from "./nats-link.ts";
 import { background, backoffMs, sleep } from "./timers.ts";
 
 export interface BucketOptions {
@@ -86,18 +86,20 @@ export class NatsKeyValue implements KeyValue {
     }
   }
 
+  /** Asks for the stream's subjects: walking its messages, as the library does, stalls for seconds when one of them is overwritten meanwhile. */
   async keys(): Promise<string[]> {
-    return this.#link.repeat(`list the keys of bucket '${this.#bucket}'`, {}, async (leftMs) => {
-      const iterator = await this.#kv.keys();
-      const timer = setTimeout(() => iterator.stop(new NoAnswer("timeout")), leftMs);
-      try {
-        const keys: string[] = [];
-        for await (const key of iterator) keys.push(key); // Array.fromAsync is not in Node 20
-        return keys;
-      } finally {
-        clearTimeout(timer);
-      }
-    });
+    const { subjects = {} } = await this.#link.repeat(
+      `list the keys of bucket '${this.#bucket}'`,
+      {},
+      async (leftMs) => {
+        const filter = { subjects_filter: this.#subject(">") };
+        const path = `STREAM.INFO.KV_${this.#bucket}`;
+        return (await this.#link.api<{ state: { subjects?: Record<string, number> } }>(path, filter, leftMs)).state;
+      },
+    );
+    const keys = Object.keys(subjects).map((subject) => subject.slice(this.#subject("").length));
+    const entries = await Promise.all(keys.map((key) => this.get(key))); // a deleted key is a subject too
+    return keys.filter((_, i) => entries[i]);
   }
 
   watch(pattern: string, signal: AbortSignal): AsyncIterable<KeyValueEntry> {
