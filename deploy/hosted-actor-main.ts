@@ -13,6 +13,6 @@ orders.on("close", () => process.exit(1)); // the node is gone, and will not com
 hostActor({
   send: (message) => process.stdout.write(`${MESSAGE_MARK}${JSON.stringify(message)}\n`),
   onMessage: (listener) => orders.on("line", (line) => listener(JSON.parse(line) as ToActor)),
-  // Written to a pipe, the last message may still be under way.
-  exit: (code) => process.stdout.write("", () => process.exit(code)),
+  // Messages before may still be under way to the pipe; an empty line says nothing.
+  exit: (code) => process.stdout.write("\n", () => process.exit(code)),
 });

@@ -27,7 +27,7 @@ export function processVessel(command: { file: string; args: readonly string[] }
   child.stdin.on("error", () => {}); // it has ended, which is heard of below
   const onLine = (line: string) => {
     if (line.startsWith(MESSAGE_MARK)) events.onMessage(JSON.parse(line.slice(1)));
-    else events.onLine(line.slice(0, MAX_LINE));
+    else if (line !== "") events.onLine(line.slice(0, MAX_LINE));
   };
   for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on("line", onLine);
   const ended = new Promise<{ how: string; isOrderly: boolean }>((resolve) => {
