@@ -131,6 +131,14 @@ export class ActorSystem {
     return read.sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
+  /** Tells of actors that are given up, from now on. Returns how to stop it. */
+  async onFailure(listener: (actor: string, because: string) => void): Promise<() => void> {
+    const { directory } = await this.#open();
+    return directory.onChange((name, found) => {
+      if (found?.entry.state.type === "failed") listener(name, found.entry.state.because);
+    });
+  }
+
   /** Takes no more calls, answers those in its mailbox, ends. Resolves when it has ended; it need not exist. */
   drain(name: string, options: { timeoutMs?: number } = {}): Promise<void> {
     return this.#end(name, "drained", options);

@@ -13,6 +13,15 @@ import type { Output } from "../output.ts";
 
 const { name, nats, natsCredentials } = actorSchema.fields;
 
+export const labelsField = {
+  section: "offer",
+  type: "text",
+  default: "",
+  pattern: /^([\w.-]+=[\w.-]+(,[\w.-]+=[\w.-]+)*)?$/,
+  expects: "name=value, several joined by commas",
+  about: "What actors may ask for by label, such as gpu=false,zone=a.",
+} as const;
+
 const schema = defineConfig({
   title: "node",
   fields: {
@@ -37,14 +46,7 @@ const schema = defineConfig({
       unit: "bytes",
       about: "The same for memory; 0: all that the machine has.",
     },
-    labels: {
-      section: "offer",
-      type: "text",
-      default: "",
-      pattern: /^([\w.-]+=[\w.-]+(,[\w.-]+=[\w.-]+)*)?$/,
-      expects: "name=value, several joined by commas",
-      about: "What actors may ask for by label, such as gpu=false,zone=a.",
-    },
+    labels: labelsField,
     modules: {
       section: "offer",
       type: "text",
