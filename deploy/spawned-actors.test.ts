@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ActorSystem } from "../actors/system/index.ts";
 import { connectNats } from "../proto/bus/nats.ts";
+import type { Cluster } from "./cluster.ts";
 import { testingBroker } from "./testing-broker.ts";
 import { type ProcessEvent, TestingProcess } from "./testing-process.ts";
 
@@ -36,8 +37,8 @@ function metrics(run: string): string[] {
 test.skipIf(!broker)(
   "a learner spawns its actors onto whatever nodes join, trains on while nodes come and go, and takes its actors along",
   async () => {
-    const alone = proxima("learner", "--run", "alone", ...settings, "--iterations", "30");
-    const learner = proxima("learner", "--run", "spawns", ...settings, "--iterations", "30", "--actors", "3");
+    const alone = proxima("learner", "--run", "alone", ...settings, "--iterations", "40");
+    const learner = proxima("learner", "--run", "spawns", ...settings, "--iterations", "40", "--actors", "3");
     await learner.until(({ type, message }) => type === "notice" && String(message).startsWith("Waits for nodes"));
     const first = node(); // room for two of the three
     await learner.until(iteration(3));
@@ -45,6 +46,15 @@ test.skipIf(!broker)(
     expect(actor).toMatch(/^spawns-actor-\d$/);
     const second = node();
     await second.until(({ type }) => type === "running"); // the third
+    const top = proxima("top", "--once");
+    const cluster = (await top.until(({ type }) => type === "cluster")) as unknown as Cluster & ProcessEvent;
+    expect(cluster.nodes.map(({ cpus }) => cpus)).toEqual([2, 2]);
+    expect(cluster.actors.map(({ state, kind }) => `${kind} ${state}`)).toEqual(Array(3).fill("rollout running"));
+    const run = cluster.runs.find((one) => one.run === "spawns")!;
+    expect(run.learner!.iteration).toBeGreaterThanOrEqual(3);
+    expect(run.players.map(({ name }) => name)).toContain(actor);
+    expect(run.players.every(({ lagVersions }) => lagVersions! >= 0)).toBe(true);
+    expect(await top.exited).toBe(0);
     await first.kill();
     await second.until(({ type, actor: taken }) => type === "running" && taken === actor);
     await learner.until(({ type }) => type === "end");
