@@ -19,8 +19,8 @@ import type { Bus } from "../proto/bus/bus.ts";
 import { RemoteError } from "../proto/bus/errors.ts";
 import { connectNats } from "../proto/bus/nats.ts";
 import { decodeData, encodeData } from "../proto/data.ts";
-import type { Broker } from "./broker.ts";
-import { testingBroker } from "./testing-broker.ts";
+import { type Broker, startBroker } from "./broker.ts";
+import { testingBroker, testingProgram } from "./testing-broker.ts";
 import { type ProcessEvent, TestingProcess } from "./testing-process.ts";
 
 const LEASE_MS = 1_500;
@@ -339,6 +339,31 @@ describe.skipIf(!broker)("actors", () => {
     await frozen.until(is("ended", counter.name, { how: "replaced" }));
     while (isAlive(pid)) await Bun.sleep(5);
     expect(await counter.count()).toBe(2);
+  }, 30_000);
+
+  test("keep their state while the broker is killed and started again", async () => {
+    const program = (await testingProgram())!;
+    const storeDir = join(folder, "restarted-broker");
+    const first = await startBroker({ program, storeDir });
+    const node = new TestingProcess(["node", "--nats", first.url, "--leaseMs", String(LEASE_MS)], folder);
+    started.add(node);
+    const own = await connectNats({ servers: first.url });
+    const ownSystem = new ActorSystem(own);
+    const counter = await ownSystem.spawn(Counter, { start: 1 });
+    expect(await counter.add(1)).toBe(2);
+    const noticed = new Promise<void>((resolve) => own.onStatus(({ type }) => type === "disconnected" && resolve()));
+    process.kill(first.pid, "SIGKILL");
+    await first.exited;
+    await noticed;
+    const call = counter.add(1); // waits for the broker within its deadline
+    const second = await startBroker({ program, storeDir, port: first.port });
+    expect(await call).toBe(3);
+    expect(await counter.who()).toMatchObject({ restarts: 0 });
+    await counter.kill();
+    await ownSystem.close();
+    await own.close();
+    await node.kill("SIGTERM");
+    await second.stop();
   }, 30_000);
 
   test("answer hostile and oversized messages with bounded refusals, and live on", async () => {
