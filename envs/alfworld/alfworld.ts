@@ -240,7 +240,13 @@ const definition: EnvironmentDefinition = {
       about: "Keep a pack of the games of a split in the cache, so that the next start is quick.",
     },
   },
-  trainingDefaults: { policy: "candidates", estimator: "proxmo", learningRate: 2e-3, totalEnvSteps: 1_200_000 },
+  trainingDefaults: {
+    policy: "candidates",
+    "policy.hidden": "32",
+    estimator: "proxmo",
+    learningRate: 2e-3,
+    totalEnvSteps: 1_200_000,
+  },
   load(args): EnvironmentSource {
     const maxEpisodeSteps = Number(args.maxEpisodeSteps);
     if (!Number.isSafeInteger(maxEpisodeSteps) || maxEpisodeSteps < 1) {
