@@ -5,7 +5,7 @@ import { interval, meanSuccess, median, stepsTo, successAt } from "./statistics.
 import { variants } from "./variants.ts";
 
 const request: RunRequest = {
-  env: "scavenger",
+  setting: "scavenger",
   variant: "proxmo",
   seed: 0,
   totalEnvSteps: 3_000,
