@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -19,11 +19,13 @@ import type { Bus } from "../proto/bus/bus.ts";
 import { RemoteError } from "../proto/bus/errors.ts";
 import { connectNats } from "../proto/bus/nats.ts";
 import { decodeData, encodeData } from "../proto/data.ts";
+import { hasRuntime, outputOn } from "../proto/testing/runtimes.ts";
 import { type Broker, startBroker } from "./broker.ts";
 import { testingBroker, testingProgram } from "./testing-broker.ts";
 import { type ProcessEvent, TestingProcess } from "./testing-process.ts";
 
 const LEASE_MS = 1_500;
+setDefaultTimeout(30_000); // for a busy machine: nothing here passes by waiting this long
 
 const broker = (await testingBroker()) as Broker;
 const folder = mkdtempSync(join(tmpdir(), "proxima-actors-"));
@@ -66,7 +68,7 @@ describe.skipIf(!broker)("actors", () => {
     system = new ActorSystem(bus);
     shared = await startNode("shared");
     started.delete(shared);
-  }, 20_000);
+  });
   afterEach(async () => {
     await Promise.all((await system.list()).map(({ name }) => system.kill(name)));
     await Promise.all([...started].map((process) => process.kill()));
@@ -157,6 +159,19 @@ describe.skipIf(!broker)("actors", () => {
     expect(listed[0]).toMatchObject({ kind: "counter", state: { type: "running" }, restarts: 0, incarnation: 1 });
     const [node] = (await system.nodes()).filter(({ labels }) => labels.test === "shared");
     expect(listed[0]!.node).toBe(node!.name);
+  });
+
+  test.each(["bun", "deno", "node"] as const)("are called from %s as well", async (runtime) => {
+    if (!hasRuntime(runtime)) return;
+    const counter = await system.spawn(Counter, { start: 1 }, on("shared"));
+    const script = join(import.meta.dir, "../actors/system/testing/call-from-here.ts");
+    expect(JSON.parse(await outputOn(runtime, script, broker.url, counter.name))).toEqual({
+      added: 3,
+      floats: [1, 2.5],
+      error: "RemoteError: cannot count that",
+      cancelled: "no longer wanted",
+      afterwards: 3,
+    });
   });
 
   test("call each other", async () => {
@@ -320,7 +335,7 @@ describe.skipIf(!broker)("actors", () => {
     await startNode(label);
     await second.kill();
     await expect(counter.options({ retries: 1 }).count()).rejects.toThrow(/given up: it ended with its node/);
-  }, 30_000);
+  });
 
   test("that were replaced while their node was frozen notice it and end", async () => {
     const label = fresh();
@@ -339,7 +354,7 @@ describe.skipIf(!broker)("actors", () => {
     await frozen.until(is("ended", counter.name, { how: "replaced" }));
     while (isAlive(pid)) await Bun.sleep(5);
     expect(await counter.count()).toBe(2);
-  }, 30_000);
+  });
 
   test("keep their state while the broker is killed and started again", async () => {
     const program = (await testingProgram())!;
@@ -364,7 +379,7 @@ describe.skipIf(!broker)("actors", () => {
     await own.close();
     await node.kill("SIGTERM");
     await second.stop();
-  }, 30_000);
+  });
 
   test("answer hostile and oversized messages with bounded refusals, and live on", async () => {
     const counter = await system.spawn(Counter, { start: 1 }, on("shared"));
