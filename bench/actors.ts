@@ -29,7 +29,7 @@ const { values } = parseArgs({
 const processes = Number(values.processes);
 const iterations = Number(values.iterations);
 const HOSTS = 5;
-const PATIENCE = { timeoutMs: 600_000 };
+const PATIENCE = { timeoutMs: 1_800_000 };
 
 const broker = await testingBroker();
 if (!broker) process.exit(1);

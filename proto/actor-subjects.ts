@@ -32,7 +32,6 @@ export const cancelSubject = (actor: string, incarnation: number) => `proxima-ac
 export interface SpawnQueue {
   readonly stream: string;
   readonly durable: string;
-  readonly subjects: string;
   readonly subject: string;
 }
 
@@ -40,5 +39,5 @@ export interface SpawnQueue {
 export function spawnQueue(resources: string): SpawnQueue {
   const id = createHash("sha256").update(resources).digest("hex").slice(0, 16);
   const subject = `proxima-actors.spawn.${id}`;
-  return { stream: `proxima-spawn-${id}`, durable: "nodes", subjects: subject, subject };
+  return { stream: `proxima-spawn-${id}`, durable: "nodes", subject };
 }

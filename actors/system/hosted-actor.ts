@@ -21,6 +21,8 @@ export interface HostedDependencies {
 
 /** After a life of this long, an actor's deaths are counted afresh. */
 export const HEALTHY_MS = 60_000;
+/** An actor that is not made within this long is ended, like one that dies. */
+const START_MS = 300_000;
 const MAX_REASON = 2_000;
 const LAST_LINES = 5;
 
@@ -120,14 +122,17 @@ export class HostedActor {
     this.#lastLines = [];
     this.#told = { mailbox: 0, calls: 0 };
     let failure: string | undefined;
+    let stopWaiting = () => {};
     let module: string;
     try {
       const path = modulePath(this.entry.module, modules);
       const onLine = (line: string) => this.#line(line);
       const onMessage = (message: FromActor) => {
         this.#lastSignMs = Date.now();
-        if (message.type === "running") void this.#runs(incarnation);
-        else if (message.type === "load") this.#told = { mailbox: message.mailbox, calls: message.calls };
+        if (message.type === "running") {
+          stopWaiting();
+          void this.#runs(incarnation);
+        } else if (message.type === "load") this.#told = { mailbox: message.mailbox, calls: message.calls };
         else if (message.type === "log") this.#line(message.message);
         else if (message.type === "failed") failure = message.stack || message.message;
       };
@@ -140,7 +145,13 @@ export class HostedActor {
     this.#vessel.send({ type: "host", entry: this.entry, module, bus: access });
     if (this.#ending === "drained" || this.#ending === "moved") this.#vessel.send({ type: "drain" });
     else if (this.#ending) this.#vessel.kill();
+    const tooLate = setTimeout(() => {
+      failure = `did not start within ${START_MS / 1_000} s`;
+      this.#vessel?.kill();
+    }, START_MS);
+    stopWaiting = () => clearTimeout(tooLate);
     const { how, isOrderly } = await this.#vessel.ended;
+    stopWaiting();
     this.#vessel = undefined;
     if (isOrderly) return undefined;
     const words = failure ? [failure] : this.#lastLines;
@@ -152,7 +163,8 @@ export class HostedActor {
     const { onEvent } = this.#deps;
     const { name } = this.entry;
     try {
-      await this.#write({ state: { type: "running" } });
+      const isStarting = (entry: ActorEntry) => entry.incarnation === incarnation && entry.state.type === "starting";
+      if (!(await this.#write({ state: { type: "running" } }, isStarting))) return; // it has died meanwhile
       onEvent({ type: "running", actor: name, incarnation });
     } catch (error) {
       onEvent({ type: "notice", message: `cannot announce actor ${name}: ${(error as Error).message}` });
@@ -202,16 +214,18 @@ export class HostedActor {
     return deathsInARow === 0 ? 0 : Math.min(backoff.maxMs, backoff.firstMs * 2 ** (deathsInARow - 1));
   }
 
-  /** False, and the end, when the actor is no longer this node's. */
-  async #write(change: Partial<ActorEntry>): Promise<boolean> {
+  /** False when it does not fit any more, and when the actor is no longer this node's: then it ends. */
+  async #write(change: Partial<ActorEntry>, fits = (_: ActorEntry) => true): Promise<boolean> {
     let isMine = false;
+    let isWritten = false;
     const found = await this.#deps.directory.update(this.entry.name, (entry) => {
       isMine = this.#isMine(entry);
-      return isMine ? { ...entry, ...change } : undefined;
+      isWritten = isMine && fits(entry);
+      return isWritten ? { ...entry, ...change } : undefined;
     });
-    if (found && isMine) this.entry = found.entry;
-    else this.end("replaced");
-    return isMine;
+    if (!found || !isMine) this.end("replaced");
+    else if (isWritten) this.entry = found.entry;
+    return isWritten;
   }
 
   #isMine({ id, holder }: ActorEntry): boolean {

@@ -110,7 +110,7 @@ export class ActorNode {
       clearTimeout(insist);
     } finally {
       clearInterval(beating);
-      for (const actor of this.#actors.values()) actor.end("killed");
+      for (const actor of this.#actors.values()) actor.insist();
       await this.#nodes.delete(name).catch(() => {}); // else it expires
       await this.#directory.close();
     }

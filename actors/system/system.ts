@@ -7,7 +7,7 @@
  *   await counter.add(1);
  *   const same = await system.get(Counter, "visits");
  */
-import { checkActorName, nodesBucket, spawnQueue } from "../../proto/actor-subjects.ts";
+import { checkActorName, nodesBucket, type SpawnQueue, spawnQueue } from "../../proto/actor-subjects.ts";
 import type { Bus, KeyValue } from "../../proto/bus/bus.ts";
 import { KeyConflictError } from "../../proto/bus/errors.ts";
 import { encodeData } from "../../proto/data.ts";
@@ -65,6 +65,7 @@ const LOOK_AGAIN_MS = 1_000;
 export class ActorSystem {
   readonly #bus: Bus;
   readonly #caller: Caller;
+  readonly #queues = new Map<string, Promise<SpawnQueue>>();
   #opening: Promise<{ directory: Directory; nodes: KeyValue }> | undefined;
 
   constructor(bus: Bus) {
@@ -170,14 +171,7 @@ export class ActorSystem {
   ): Promise<Handle<M>> {
     const entry = newEntry(kind as Kind<unknown, object>, args, name, options);
     const { directory } = await this.#open();
-    const queue = spawnQueue(resourcesText(entry.resources));
-    await this.#bus.stream({
-      name: queue.stream,
-      subjects: [queue.subjects],
-      maxBytes: MAX_QUEUE_BYTES,
-      dedupWindowMs: 60_000,
-      retention: "workqueue",
-    });
+    const queue = await this.#queue(entry.resources);
     const taken = await this.#register(directory, entry);
     if (taken) {
       if (options.getIfExists && taken.kind === kind.name) return this.#handle(taken);
@@ -190,6 +184,25 @@ export class ActorSystem {
       timeoutMs: 30_000,
     });
     return this.#handle(entry);
+  }
+
+  /** The queue of a resource class, there from now on. */
+  #queue(resources: Resources): Promise<SpawnQueue> {
+    const queue = spawnQueue(resourcesText(resources));
+    const open = async () => {
+      await this.#bus.stream({
+        name: queue.stream,
+        subjects: [queue.subject],
+        maxBytes: MAX_QUEUE_BYTES,
+        dedupWindowMs: 60_000,
+        retention: "workqueue",
+      });
+      return queue;
+    };
+    const opened = this.#queues.get(queue.stream) ?? open();
+    this.#queues.set(queue.stream, opened);
+    opened.catch(() => this.#queues.delete(queue.stream));
+    return opened;
   }
 
   /** Writes the entry; returns that of a living actor that has the name. */
