@@ -171,6 +171,9 @@ export class Caller {
   /** Why an actor does not run yet. */
   async #explain(entry: ActorEntry, timeoutMs: number): Promise<string> {
     const { name, state, resources } = entry;
+    if (state.type === "running") {
+      return `Actor '${name}' on node ${entry.holder?.node ?? "?"} could not be reached within ${timeoutMs} ms, so the call was not done. Its node may be frozen or cut off.`;
+    }
     const start = `Actor '${name}' did not run within ${timeoutMs} ms, so the call was not sent`;
     if (state.type !== "pending") {
       const because = state.type === "restarting" ? `: ${state.because}` : "";

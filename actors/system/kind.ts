@@ -54,7 +54,7 @@ export interface ActorContext {
 }
 
 export interface CallOptions {
-  /** Deadline, waiting for a free actor included. Default 30 s. */
+  /** Deadline; the time until the actor runs counts too. Default 30 s. */
   timeoutMs?: number;
   /** Gives up the call; the method sees it at `currentCall().signal`. */
   signal?: AbortSignal;
@@ -87,7 +87,7 @@ export type Handle<M> = Calls<M> & {
   kill(options?: { timeoutMs?: number }): Promise<void>;
 };
 
-/** Throws RangeError for a bad name, TypeError for a module that is no file. */
+/** Throws RangeError for a name that does not fit into a subject. */
 export function defineKind<Arguments, M extends Methods>(kind: Kind<Arguments, M>): Kind<Arguments, M> {
   checkActorName("a kind of actor", kind.name);
   return kind;
