@@ -1,5 +1,6 @@
 /** Kinds of actors for benchmarks. */
 
+import process from "node:process";
 import { actorSchema } from "../../actors/config.ts";
 import { runActor } from "../../actors/run.ts";
 import { defineKind } from "../../actors/system/kind.ts";
@@ -29,6 +30,7 @@ export const Rollouts = defineKind({
     const playing = Array.from({ length: count }, (_, i) => play(`${context.name}-${i}`));
     for (const one of playing) one.catch((error) => !stop.signal.aborted && context.fail(error));
     return {
+      pid: () => process.pid,
       async [Symbol.asyncDispose]() {
         stop.abort();
         await Promise.allSettled(playing);
