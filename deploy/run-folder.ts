@@ -27,6 +27,8 @@ export interface RunFolder {
   readonly weights: string;
   readonly trajectories: string;
   readonly logs: string;
+  /** What was worth telling a person, with the time; see notices.ts. */
+  readonly notices: string;
   /** TensorBoard reads `path` itself; its files lie beside metrics.jsonl. */
   readonly events: string;
   /** Gives up the right to write. */
@@ -123,6 +125,7 @@ function pathsOf(root: string, name: string): Omit<RunFolder, "release"> {
     weights: join(path, "weights.safetensors"),
     trajectories: join(path, "trajectories"),
     logs: join(path, "logs"),
+    notices: join(path, "notices.jsonl"),
     events: path,
   };
 }
@@ -158,7 +161,8 @@ function lock(path: string, run: string): () => void {
   }
 }
 
-function isAlive(pid: number): boolean {
+/** Whether a process of this machine runs. */
+export function isAlive(pid: number): boolean {
   if (!Number.isSafeInteger(pid) || pid <= 0) return false;
   try {
     process.kill(pid, 0);

@@ -1,8 +1,9 @@
 /** What the learner's gRPC service may do to a running learner. */
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { EnvironmentSpec } from "../envs/environment.ts";
 import { Phase } from "../proto/gen/proxima/v1/learner_pb.ts";
 import { StatusError, status } from "../proto/grpc.ts";
-import type { Learner } from "./learner.ts";
+import type { Learner, LearnerStatus } from "./learner.ts";
 import type { LearnerControls } from "./learner-service.ts";
 import type { WeightsServer } from "./weights-server.ts";
 
@@ -11,6 +12,14 @@ interface Controlled {
   environment: EnvironmentSpec;
   learner: Learner;
   server(): WeightsServer;
+}
+
+/** In words, for a status. */
+function waitingFor({ groupsReady, groupsWanted, episodesInFlight, sinceMs }: LearnerStatus) {
+  return {
+    what: `${groupsReady} of ${groupsWanted} groups are in, ${episodesInFlight} episodes in flight`,
+    since: timestampFromMs(Date.now() - Math.round(sinceMs)),
+  };
 }
 
 export function learnerControls({ run, environment, learner, server }: Controlled): LearnerControls {
@@ -37,11 +46,16 @@ export function learnerControls({ run, environment, learner, server }: Controlle
         environment: { generation: 0n, environmentId: environment.id, canaryShare: 1 },
         subscribers: server()
           .subscribers()
-          .map(({ actor, held, lagVersions }) => ({
+          .map(({ actor, peer, held, lagVersions, connectedAtMs, refused, refusedReason }) => ({
             actor,
+            peer,
             heldCounter: held && BigInt(held.counter),
             lagVersions: BigInt(lagVersions),
+            connectedSince: timestampFromMs(connectedAtMs),
+            refused: BigInt(refused),
+            refusedReason,
           })),
+        waiting: section === "wait" ? waitingFor(learner.status()) : undefined,
         pausedReason: paused ?? "",
       };
     },
