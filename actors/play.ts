@@ -35,6 +35,11 @@ export class Table {
     this.#live.push(episode);
   }
 
+  /** An episode is taken out between two ticks. */
+  leave(episode: Episode): void {
+    this.#live = this.#live.filter((e) => e !== episode);
+  }
+
   /** One action for every live episode; returns those that ended. */
   async tick(): Promise<Episode[]> {
     const live = this.#live;
