@@ -80,8 +80,6 @@ export class RolloutActor {
   readonly #storing = new Set<{ since: number }>();
   readonly #slots: number;
   readonly #occupancy: Occupancy;
-  /** When the tick under way began; undefined between ticks. */
-  #tickSince: number | undefined;
   /** The weights whose arrival has been heeded. */
   #heeded: HeldWeights | undefined;
   /** Of the task taken last. */
@@ -109,9 +107,7 @@ export class RolloutActor {
           drainBefore = Date.now() + this.#options.drainTimeoutMs;
         if (!this.#versions.live) await this.#somethingToPlay(signal);
         this.#interruptVoid();
-        this.#tickSince = performance.now();
         for (const episode of await this.#versions.tick()) this.#finish(episode);
-        this.#tickSince = undefined;
         if (performance.now() - yieldedAt > 1) {
           await new Promise((resolve) => setImmediate(resolve)); // let the sockets speak
           yieldedAt = performance.now();
@@ -350,7 +346,8 @@ export class RolloutActor {
       const forMs = now - since;
       if (forMs > BRIEF_MS && forMs > longest.forMs) longest = { doing, forMs };
     };
-    if (this.#tickSince !== undefined) consider("step", this.#tickSince);
+    const { busySince } = this.#versions;
+    if (busySince !== undefined) consider("step", busySince);
     for (const { since } of this.#storing) consider("room", since);
     for (const { held, since } of this.#groups) if (!held) consider("weights", since);
     for (const [{ turn }, { since }] of this.#seats) if (!turn) consider("step", since); // its reset is under way
