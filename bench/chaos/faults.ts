@@ -74,16 +74,13 @@ function link(state: { cut: boolean; delayMs: number }, { cluster, random }: Mom
 /** A machine goes with everything on it: its actor and its network. */
 function wholeHost(signal: "SIGKILL" | "SIGSTOP", moment: Moment): Injected | undefined {
   const actor = someActor(moment);
-  const gatewayPid = actor?.host.gatewayPid;
-  if (!actor?.pid || actor.stopped || gatewayPid === undefined) return undefined;
+  if (!actor?.pid || actor.stopped || !actor.host.signal(signal)) return undefined;
   const { host, pid } = actor;
   actor.signal(signal);
-  process.kill(gatewayPid, signal);
   const end = () => {
-    if (signal === "SIGSTOP") {
-      if (actor.pid === pid) actor.signal("SIGCONT");
-      if (host.gatewayPid === gatewayPid) process.kill(gatewayPid, "SIGCONT");
-    } else host.start();
+    if (signal === "SIGKILL") return host.start();
+    host.signal("SIGCONT");
+    if (actor.pid === pid) actor.signal("SIGCONT");
   };
   return { target: `host ${host.name}`, forMs: between(moment.random, 200, 5000), end };
 }
@@ -148,6 +145,15 @@ function fillDisk({ cluster, random }: Moment): Injected | undefined {
   return { target: "learner's disk", forMs: between(random, 300, 3000), end: () => rmSync(file, { force: true }) };
 }
 
+/** False when there is no such process any more. */
+function signalled(pid: number, signal: NodeJS.Signals): boolean {
+  try {
+    return process.kill(pid, signal);
+  } catch {
+    return false;
+  }
+}
+
 const CRASH_APART = 3;
 
 /** Kinds with how often they come, relative to each other. */
@@ -165,7 +171,7 @@ export const faults: Readonly<Record<string, Fault>> = {
     weight: 2,
     inject({ cluster, iterationsSinceCrash }) {
       if (cluster.brokerStopped || iterationsSinceCrash < CRASH_APART) return undefined;
-      process.kill(cluster.broker.pid, "SIGKILL");
+      if (!signalled(cluster.broker.pid, "SIGKILL")) return undefined;
       return { target: "broker", forMs: 0 };
     },
   },
@@ -174,11 +180,11 @@ export const faults: Readonly<Record<string, Fault>> = {
     inject({ cluster, random }) {
       if (cluster.brokerStopped) return undefined;
       const { pid } = cluster.broker;
-      process.kill(pid, "SIGSTOP");
+      if (!signalled(pid, "SIGSTOP")) return undefined;
       cluster.brokerStopped = true;
       const end = () => {
         cluster.brokerStopped = false;
-        if (cluster.broker.pid === pid) process.kill(pid, "SIGCONT");
+        signalled(pid, "SIGCONT");
       };
       return { target: "broker", forMs: between(random, 100, 2500), end };
     },

@@ -78,8 +78,9 @@ export class Host {
     return spawn(file!, args, options);
   }
 
-  get gatewayPid(): number | undefined {
-    return this.#gateway?.pid;
+  /** Kills, freezes or thaws the gateway; false when there is none. */
+  signal(signal: NodeJS.Signals): boolean {
+    return this.#gateway?.kill(signal) ?? false;
   }
 
   setLink(state: LinkState): void {
