@@ -154,7 +154,7 @@ function signalled(pid: number, signal: NodeJS.Signals): boolean {
   }
 }
 
-const CRASH_APART = 3;
+const CRASH_APART = 1;
 
 /** Kinds with how often they come, relative to each other. */
 export const faults: Readonly<Record<string, Fault>> = {
