@@ -31,10 +31,14 @@ const MAX_TEXT = 1 << 20;
 
 type Fields = Readonly<Record<string, unknown>>;
 
-interface Played {
+interface Reached {
   url: string;
   timeoutMs: number;
   reconnectMs: number;
+}
+
+interface Played {
+  timeoutMs: number;
   /** Names of the observation's fields: what is seen, what may be done, whether it was a success. */
   observation: string;
   admissible: string;
@@ -45,26 +49,32 @@ interface Played {
 class OpenEnv implements Environment {
   readonly spec: EnvironmentSpec;
   readonly #played: Played;
+  readonly #sessions: Sessions;
+  /** Borrowed from reset to the end of the episode. */
   #session: OpenEnvSession | undefined;
-  #steps = -1;
+  #steps = 0;
+  #closed = false;
 
-  constructor(spec: EnvironmentSpec, played: Played) {
+  constructor(spec: EnvironmentSpec, played: Played, sessions: Sessions) {
     this.spec = spec;
     this.#played = played;
+    this.#sessions = sessions;
+    sessions.users++;
   }
 
   async reset({ seed }: { task: string; seed: number }): Promise<Turn> {
-    const { url, timeoutMs, reconnectMs } = this.#played;
-    this.#steps = -1;
-    if (!this.#session || this.#session.lost) this.#session = await connected(url, timeoutMs, reconnectMs);
-    const { observation } = await this.#session.ask("reset", { seed }, timeoutMs);
+    if (this.#closed) throw new Error("openenv: reset() of a closed environment");
+    this.#giveBack(); // in the middle of its episode
+    const session = await this.#sessions.take();
+    this.#session = session;
+    if (this.#closed) this.#giveBack();
+    const { observation } = await session.ask("reset", { seed }, this.#played.timeoutMs);
     this.#steps = 0;
     return this.#turn(observation as Fields);
   }
 
   async step(action: Action): Promise<Transition> {
-    if (!this.#session || this.#steps < 0)
-      throw new Error("openenv: step() without a running episode; call reset() first");
+    if (!this.#session) throw new Error("openenv: step() without a running episode; call reset() first");
     const { form, timeoutMs, success } = this.#played;
     const given = await this.#session.ask("step", form.toJson(action), timeoutMs);
     const observation = given.observation as Fields;
@@ -72,7 +82,7 @@ class OpenEnv implements Environment {
     this.#steps++;
     const truncated = !terminated && this.#steps === this.spec.maxEpisodeSteps;
     const ended = terminated || truncated;
-    if (ended) this.#steps = -1;
+    if (ended) this.#giveBack();
     return {
       ...this.#turn(observation),
       reward: Number(given.reward ?? 0),
@@ -83,7 +93,14 @@ class OpenEnv implements Environment {
   }
 
   close(): void {
-    this.#session?.close();
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#giveBack();
+    this.#sessions.release();
+  }
+
+  #giveBack(): void {
+    if (this.#session) this.#sessions.giveBack(this.#session);
     this.#session = undefined;
   }
 
@@ -101,18 +118,48 @@ class OpenEnv implements Environment {
   }
 }
 
-/** A session; waits for a server that is away or has no room, but not longer than `reconnectMs`. */
-async function connected(url: string, timeoutMs: number, reconnectMs: number): Promise<OpenEnvSession> {
-  const before = performance.now() + reconnectMs;
-  for (;;) {
-    try {
-      const session = await OpenEnvSession.open(url, timeoutMs);
-      await session.ask("state", undefined, timeoutMs); // whether there is room for it shows only in an answer
-      return session;
-    } catch (error) {
-      if (performance.now() > before) throw error;
-      await sleep(RETRY_MS);
+/** Sessions that no episode uses are kept for the next one. */
+class Sessions {
+  readonly #settings: Reached;
+  #idle: OpenEnvSession[] = [];
+  /** Environments that are not closed; with the last one the sessions go. */
+  users = 0;
+
+  constructor(settings: Reached) {
+    this.#settings = settings;
+  }
+
+  /** Waits for a server that is away or has no room, but not longer than `reconnectMs`. */
+  async take(): Promise<OpenEnvSession> {
+    const { url, timeoutMs, reconnectMs } = this.#settings;
+    const before = performance.now() + reconnectMs;
+    for (;;) {
+      const idle = this.#idle.pop();
+      if (idle && !idle.lost) return idle;
+      if (idle) continue;
+      let session: OpenEnvSession | undefined;
+      try {
+        session = await OpenEnvSession.open(url, timeoutMs);
+        await session.ask("state", undefined, timeoutMs); // whether there is room for it shows only in an answer
+        return session;
+      } catch (error) {
+        session?.close();
+        if (performance.now() > before) throw error;
+        await sleep(RETRY_MS);
+      }
     }
+  }
+
+  /** One that still owes an answer is of no use to anybody. */
+  giveBack(session: OpenEnvSession): void {
+    if (session.busy || this.users === 0) session.close();
+    else this.#idle.push(session);
+  }
+
+  release(): void {
+    if (--this.users > 0) return;
+    for (const session of this.#idle) session.close();
+    this.#idle = [];
   }
 }
 
@@ -138,7 +185,8 @@ async function load(args: EnvironmentArguments): Promise<EnvironmentSource> {
     throw new TypeError(`openenv: url must be such as http://127.0.0.1:8000, found "${url}"`);
   const timeoutMs = countArgument(args, "timeoutMs");
   const reconnectMs = countArgument(args, "reconnectMs");
-  const session = await connected(url, timeoutMs, reconnectMs);
+  const sessions = new Sessions({ url, timeoutMs, reconnectMs });
+  const session = await sessions.take();
   let seen: Fields;
   let schema: { action: ActionSchema };
   try {
@@ -157,11 +205,11 @@ async function load(args: EnvironmentArguments): Promise<EnvironmentSource> {
     hasSuccess: args.success !== "",
   };
   const fields = { observation, admissible: String(args.admissible), success: String(args.success) };
-  const played: Played = { url, timeoutMs, reconnectMs, ...fields, form };
+  const played: Played = { timeoutMs, ...fields, form };
   return {
     spec,
     ...oneTask("openenv"),
-    create: () => new OpenEnv(spec, played),
+    create: () => new OpenEnv(spec, played, sessions),
     digest: `openenv:${createHash("sha256")
       .update(JSON.stringify([schema, spec]))
       .digest("hex")

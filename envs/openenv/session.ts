@@ -61,6 +61,11 @@ export class OpenEnvSession {
     return this.#lost !== undefined;
   }
 
+  /** An answer is due. */
+  get busy(): boolean {
+    return this.#asked !== undefined;
+  }
+
   /** What the server answers. A late answer loses the session, as nobody could tell which question the next one is for. */
   ask(type: "reset" | "step" | "state", data: object | undefined, timeoutMs: number) {
     if (this.#lost) return Promise.reject(this.#lost);
