@@ -3,6 +3,8 @@ import process from "node:process";
 import { createInterface } from "node:readline";
 import { hostActor, MESSAGE_MARK, type ToActor } from "../actors/system/host.ts";
 
+const FLUSH_MS = 50;
+
 // Ctrl-C reaches the whole process group, and so may a SIGTERM: the node decides how its actors end.
 process.on("SIGINT", () => {});
 process.on("SIGTERM", () => {});
@@ -13,6 +15,6 @@ orders.on("close", () => process.exit(1)); // the node is gone, and will not com
 hostActor({
   send: (message) => process.stdout.write(`${MESSAGE_MARK}${JSON.stringify(message)}\n`),
   onMessage: (listener) => orders.on("line", (line) => listener(JSON.parse(line) as ToActor)),
-  // Messages before may still be under way to the pipe; an empty line says nothing.
-  exit: (code) => process.stdout.write("\n", () => process.exit(code)),
+  // Messages before may still be under way to the pipe: an empty line says nothing, and a moment lets them out.
+  exit: (code) => process.stdout.write("\n", () => setTimeout(() => process.exit(code), FLUSH_MS)),
 });
