@@ -1,0 +1,28 @@
+import type { TensorProvider } from "../tensors.ts";
+import type { DeviceName } from "./packages.ts";
+import type { Traffic } from "./queue.ts";
+import type { Tfjs } from "./tfjs.ts";
+
+/** A provider whose models live on a device. A process has at most one. */
+export interface Device extends TensorProvider {
+  readonly name: DeviceName;
+  /** What was found, for people: "NVIDIA H200 (vulkan)". */
+  readonly description: string;
+  /** The adapter computes on the CPU: right for tests, never faster than `simd`. */
+  readonly isSoftware: boolean;
+  readonly traffic: Traffic;
+  /** Arrays that the device holds right now. */
+  arrays(): number;
+  /** Lets the process end; models can no longer be used. */
+  close(): void;
+}
+
+/** @throws DeviceUnavailableError saying what is missing and how to get it */
+export async function openDevice(name: DeviceName): Promise<Device> {
+  if (name === "webgpu") return (await import("./webgpu.ts")).webgpuDevice();
+  return (await import("./tensorflow.ts")).tensorflowDevice();
+}
+
+export function arraysOf(tf: Tfjs): number {
+  return tf.memory().numTensors;
+}
