@@ -333,6 +333,14 @@ export const runSchema = defineConfig({
       choices: ["simd", "typescript"],
       about: "Who computes tensors: WebAssembly SIMD, or plain TypeScript (slow and literal).",
     },
+    device: {
+      section: "machine",
+      type: "choice",
+      default: "cpu",
+      choices: ["cpu", "tensorflow", "webgpu", "auto"],
+      about:
+        "Where the learner computes: on the CPU by `provider`, on a GPU, or auto: where the first batch trains faster.",
+    },
     learnerThreads: {
       section: "machine",
       type: "integer",

@@ -4,6 +4,7 @@ import { loadEnvironment } from "../envs/registry.ts";
 import { buildPolicy, policyDefinition, resolvePolicyOptions } from "../policy/registry.ts";
 import { encodeRunState, runStateKey } from "../policy/run-state.ts";
 import type { TensorProvider } from "../policy/tensor/tensors.ts";
+import type { Device } from "../policy/tensor/tfjs/device.ts";
 import type { Bus } from "../proto/bus/bus.ts";
 import { runsBucket, type Subjects, subjects as subjectsOf } from "../proto/subjects.ts";
 import { estimator as estimatorByName, resolveEstimatorOptions } from "./advantage/index.ts";
@@ -21,6 +22,8 @@ import { type WeightsServer, type WeightsSubscriber, weightsServer } from "./wei
 export interface RunDependencies {
   bus: Bus;
   provider: TensorProvider;
+  /** The device that `config.device` asks for, where there is one. */
+  device?: Device;
   checkpointsFolder: string;
   onIteration(record: IterationRecord & { lag: WeightsLag }): void;
   /** Where the trajectories of the newest `keepTrajectories` iterations go; nowhere when absent. */
@@ -90,6 +93,7 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
     estimator: definition,
     estimatorOptions,
     provider,
+    device: deps.device,
     gradients: (model) => gradientEngine(policy, model, config.learnerThreads, provider.name),
     checkpoints,
     incarnation,

@@ -4,7 +4,7 @@
  */
 import { mix32, uniform01 } from "../envs/random.ts";
 import type { Model } from "../policy/tensor/tensors.ts";
-import type { GradientEngine } from "./gradients.ts";
+import type { GradientEngine, GradientReading } from "./gradients.ts";
 import type { PpoOptions, PpoRows } from "./ppo.ts";
 
 export interface UpdateOptions extends PpoOptions {
@@ -58,25 +58,26 @@ export async function update(
   while (epoch < options.epochs) {
     shuffle(order, mix32(seed, epoch));
     const sums = new EpochSums(options);
-    for (let from = 0; from < order.length; from += options.minibatch) {
-      const values = await engine.gradient(order.subarray(from, from + options.minibatch));
-      const gradNorm = await model.adam({
-        learningRate: options.learningRate,
-        beta1: options.adamBeta1,
-        beta2: options.adamBeta2,
-        epsilon: options.adamEpsilon,
-        maxGradNorm: options.maxGradNorm,
-      });
-      if (!Number.isFinite(values.loss) || !Number.isFinite(gradNorm)) {
-        throw new DivergedError(
-          `The update diverged in epoch ${epoch}: loss ${values.loss}, gradient norm ${gradNorm}. The last checkpoint is intact. Try a smaller learningRate (now ${options.learningRate}) or maxGradNorm (now ${options.maxGradNorm}).`,
-        );
+    const pending: Promise<Step>[] = [];
+    const settle = async () => {
+      for (const { reading, gradNorm } of await Promise.all(pending)) {
+        if (!Number.isFinite(reading.loss) || !Number.isFinite(gradNorm)) {
+          throw new DivergedError(
+            `The update diverged in epoch ${epoch}: loss ${reading.loss}, gradient norm ${gradNorm}. The last checkpoint is intact. Try a smaller learningRate (now ${options.learningRate}) or maxGradNorm (now ${options.maxGradNorm}).`,
+          );
+        }
+        totals.loss += reading.loss;
+        totals.gradNorm += gradNorm;
+        totals.steps++;
+        sums.add(reading.rows);
       }
-      totals.loss += values.loss;
-      totals.gradNorm += gradNorm;
-      totals.steps++;
-      sums.add(values.rows);
+      pending.length = 0;
+    };
+    for (let from = 0; from < order.length; from += options.minibatch) {
+      pending.push(takeStep(model, engine, order.subarray(from, from + options.minibatch), options));
+      if (!model.isQueued) await settle();
     }
+    await settle();
     last = sums.finish();
     epoch++;
     if (options.targetKl > 0 && last.approxKl > options.targetKl) break;
@@ -90,6 +91,31 @@ export async function update(
     epochs: epoch,
     learnerSteps: totals.steps,
   };
+}
+
+interface Step {
+  reading: GradientReading;
+  gradNorm: number;
+}
+
+/** One gradient and one step of Adam. On a device both are recorded before the first wait. */
+async function takeStep(
+  model: Model,
+  engine: GradientEngine,
+  minibatch: Uint32Array,
+  options: UpdateOptions,
+): Promise<Step> {
+  const gradient = engine.gradient(minibatch);
+  if (!model.isQueued) await gradient;
+  const step = model.adam({
+    learningRate: options.learningRate,
+    beta1: options.adamBeta1,
+    beta2: options.adamBeta2,
+    epsilon: options.adamEpsilon,
+    maxGradNorm: options.maxGradNorm,
+  });
+  const [reading, gradNorm] = await Promise.all([gradient, step]);
+  return { reading, gradNorm };
 }
 
 type EpochStatistics = Pick<UpdateStatistics, "approxKl" | "clipFraction" | "entropy" | "valueLoss" | "referenceKl">;

@@ -206,7 +206,10 @@ export abstract class TfjsKernels implements Kernels {
     transposeB: boolean,
     accumulate: boolean,
   ): void {
-    if (k === 0) return this.emitZeros(out, accumulate);
+    if (k === 0) {
+      this.emitZeros(out, accumulate);
+      return;
+    }
     const x = this.arg(a, transposeA ? [batch, k, m] : [batch, m, k]);
     const y = this.arg(b, transposeB ? [batch, n, k] : [batch, k, n]);
     this.emit(out, accumulate, () => this.ops.run("BatchMatMul", { a: x(), b: y() }, { transposeA, transposeB }));
@@ -312,7 +315,10 @@ export abstract class TfjsKernels implements Kernels {
   // Sums and shapes.
 
   sumRows(x: Handle, out: Handle, rows: number, width: number, factor: number): void {
-    if (width === 0) return this.emitZeros(out, false);
+    if (width === 0) {
+      this.emitZeros(out, false);
+      return;
+    }
     const input = this.arg(x, [rows, width]);
     this.emit(out, false, () => scaled(this.ops, this.ops.sum(input(), 1), factor));
   }
@@ -376,7 +382,10 @@ export abstract class TfjsKernels implements Kernels {
     width: number,
   ): void {
     const list = this.list(ids);
-    if (list.values.length === 0) return this.emitZeros(out, false);
+    if (list.values.length === 0) {
+      this.emitZeros(out, false);
+      return;
+    }
     const x = this.arg(table, [this.slot(table).length / width, width]);
     const index = this.indices(list);
     const segments = this.segments(this.list(offsets));
@@ -438,7 +447,10 @@ export abstract class TfjsKernels implements Kernels {
   segmentSum(x: Handle, offsets: Handle, out: Handle, rows: number, width: number, accumulate: boolean): void {
     const list = this.list(offsets);
     const items = list.values[rows];
-    if (items === 0) return this.emitZeros(out, accumulate);
+    if (items === 0) {
+      this.emitZeros(out, accumulate);
+      return;
+    }
     const input = this.arg(x, [items, width]);
     const segments = this.segments(list);
     this.emit(out, accumulate, () => this.sumSegments(input(), undefined, segments, undefined));

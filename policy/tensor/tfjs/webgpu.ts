@@ -181,7 +181,7 @@ class WebGpuKernels extends TfjsKernels {
   ): Record<"weights" | "m" | "v", DeviceArray> {
     const { shape } = weights;
     // Told by its bits: shaders may assume that no number is infinite.
-    const isFinite = "(bitcast<u32>(norm[0]) & 0x7f800000u) != 0x7f800000u";
+    const finite = "(bitcast<u32>(norm[0]) & 0x7f800000u) != 0x7f800000u";
     const clipped = "let g = gradients[index] * min(1.0, uniforms.most / (norm[0] + 1e-6));";
     const moment = (name: "m" | "v", old: DeviceArray, power: string, decay: number) =>
       this.shade(
@@ -189,7 +189,7 @@ class WebGpuKernels extends TfjsKernels {
         shape,
         { old, gradients, norm },
         `value = old[index];
-         if (${isFinite}) {
+         if (${finite}) {
            ${clipped}
            value = value * uniforms.decay + ${power} * uniforms.rest;
            if (abs(value) < ${MOMENT_FLOOR}) { value = 0.0; }
@@ -203,7 +203,7 @@ class WebGpuKernels extends TfjsKernels {
       shape,
       { weights, first, second, norm },
       `value = weights[index];
-       if (${isFinite}) {
+       if (${finite}) {
          value = value - uniforms.rate * first[index] / (sqrt(second[index] * uniforms.unbias) + uniforms.epsilon);
        }`,
       { rate: step.learningRate / step.correction1, unbias: 1 / step.correction2, epsilon: step.epsilon },
