@@ -32,6 +32,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: "play episodes for a run",
     load: () => import("./commands/actor.ts"),
   },
+  gpu: {
+    summary: "get what training on a GPU needs: packages, and an addon for the TensorFlow that is here",
+    load: () => import("./commands/gpu.ts"),
+  },
   env: {
     summary: "list environments, check one of your own, or serve one to other processes",
     load: () => import("./commands/env.ts"),

@@ -6,6 +6,7 @@ import { tensorBoardFile } from "../learner/metrics/tensorboard.ts";
 import { type ReadyInfo, type RunDependencies, runLearner } from "../learner/run.ts";
 import { tensorProvider } from "../policy/tensor/provider.ts";
 import type { Bus } from "../proto/bus/index.ts";
+import { chooseDevice } from "./devices.ts";
 import type { Output } from "./output.ts";
 import { colours, liveView, noColours, ProgressState, type ProgressView, plainView } from "./progress-view.ts";
 import type { RunFolder } from "./run-folder.ts";
@@ -41,6 +42,7 @@ export async function trainRun(options: TrainRunOptions) {
       {
         bus,
         provider: tensorProvider(config.provider),
+        device: await chooseDevice(config.device, note),
         checkpointsFolder: folder.checkpoints,
         trajectoriesFolder: folder.trajectories,
         onReady: async (info) => {

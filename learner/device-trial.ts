@@ -40,15 +40,15 @@ export function agrees({ lossDifference, weightsDifference }: Trial): boolean {
 }
 
 /**
- * Both sides start from the host's state, and have it again afterwards. The second of two passes is timed: the first compiles.
+ * Both sides start from the host's state, and have it again afterwards. A step before those that are timed compiles.
  * @param steps optimiser steps, at most one epoch
  */
 export async function tryDevice(host: Side, device: Side, work: Work, steps: number): Promise<Trial> {
   const weights = await host.model.weights();
   const optimiser = await host.model.optimiser();
-  const rows = work.rows.subarray(0, steps * work.options.minibatch);
   const options = { ...work.options, epochs: 1, targetKl: 0 };
-  const pass = async ({ model, engine }: Side) => {
+  const pass = async ({ model, engine }: Side, minibatches: number) => {
+    const rows = work.rows.subarray(0, minibatches * work.options.minibatch);
     model.load(weights);
     model.loadOptimiser(optimiser);
     const startedAt = performance.now();
@@ -56,10 +56,10 @@ export async function tryDevice(host: Side, device: Side, work: Work, steps: num
     const ms = performance.now() - startedAt;
     return { loss, ms, learnerSteps, weights: await model.weights() };
   };
-  await pass(device);
-  const there = await pass(device);
-  await pass(host);
-  const here = await pass(host);
+  await pass(device, 1);
+  const there = await pass(device, steps);
+  await pass(host, 1);
+  const here = await pass(host, steps);
   for (const { model } of [host, device]) {
     model.load(weights);
     model.loadOptimiser(optimiser);
