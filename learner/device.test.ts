@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { join } from "node:path";
 import { initialise } from "../policy/tensor/initialise.ts";
 import { simdProvider } from "../policy/tensor/simd/provider.ts";
 import type { Model } from "../policy/tensor/tensors.ts";
@@ -73,6 +74,25 @@ for (const name of ["tensorflow", "webgpu"] as const) {
     });
   });
 }
+
+const isThere = (await deviceForTests("webgpu")) !== undefined;
+
+describe("a GPU on webgpu", () => {
+  /** What a process of its own hears when it goes on with a device after `fault`. */
+  async function afterwards(fault: "lost" | "memory"): Promise<string> {
+    const script = join(import.meta.dir, "testing/break-device.script.ts");
+    const child = Bun.spawn([process.execPath, script, fault], { stdout: "pipe", stderr: "ignore" });
+    const output = await new Response(child.stdout).text();
+    return /^heard: (.*)$/m.exec(output)?.[1] ?? output;
+  }
+  test.skipIf(!isThere)("that is lost fails what is asked of it from then on, with the reason", async () => {
+    expect(await afterwards("lost")).toMatch(/^DeviceError: The device failed: .*/);
+  });
+
+  test.skipIf(!isThere)("that has not enough memory says so instead of computing garbage", async () => {
+    expect(await afterwards("memory")).toMatch(/^DeviceError: The device failed: .*(size|memory|limit)/);
+  });
+});
 
 function run({ data, rows, options, seed }: Work, { model, engine }: Side) {
   return update(model, engine, data, rows, options, seed);

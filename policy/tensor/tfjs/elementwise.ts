@@ -1,6 +1,35 @@
-/** Elementwise operations and their slopes, composed of the device's; b broadcasts over the rows of a. */
+/** Elementwise operations and their slopes on a device; b broadcasts over the rows of a. */
 import { BINARY, type Binary, UNARY, type Unary } from "../kernels.ts";
 import type { DeviceArray, Operations } from "./tfjs.ts";
+
+export interface Elementwise {
+  binary(op: Binary, a: DeviceArray, b: DeviceArray): DeviceArray;
+  /** Of the first operand. Ties of minimum and maximum go to it. */
+  slopeOfFirst(op: Binary, a: DeviceArray, b: DeviceArray, dy: DeviceArray): DeviceArray;
+  /** Of the second, for each element of the first: the caller sums over those that share an element of b. */
+  slopeOfSecond(op: Binary, a: DeviceArray, b: DeviceArray, dy: DeviceArray): DeviceArray;
+  unary(op: Unary, x: DeviceArray, p: number, q: number): DeviceArray;
+  /** @param x what went in, @param y what came out: each asked for only where the slope needs it */
+  slopeOfUnary(
+    op: Unary,
+    x: () => DeviceArray,
+    y: () => DeviceArray,
+    dy: DeviceArray,
+    p: number,
+    q: number,
+  ): DeviceArray;
+}
+
+/** Composed of the device's kernels. */
+export function composed(ops: Operations): Elementwise {
+  return {
+    binary: (op, a, b) => ops.run(NAMES[op], { a, b }),
+    slopeOfFirst: (op, a, b, dy) => slopeOfFirst(ops, op, a, b, dy),
+    slopeOfSecond: (op, a, b, dy) => slopeOfSecond(ops, op, a, b, dy),
+    unary: (op, x, p, q) => unary(ops, op, x, p, q),
+    slopeOfUnary: (op, x, y, dy, p, q) => slopeOfUnary(ops, op, x, y, dy, p, q),
+  };
+}
 
 const GELU = Math.sqrt(2 / Math.PI);
 const GELU_CUBIC = 0.044715;
@@ -14,18 +43,7 @@ const NAMES = {
   [BINARY.maximum]: "Maximum",
 } as const;
 
-export function binary(ops: Operations, op: Binary, a: DeviceArray, b: DeviceArray): DeviceArray {
-  return ops.run(NAMES[op], { a, b });
-}
-
-/** Ties of minimum and maximum go to a. */
-export function slopeOfFirst(
-  ops: Operations,
-  op: Binary,
-  a: DeviceArray,
-  b: DeviceArray,
-  dy: DeviceArray,
-): DeviceArray {
+function slopeOfFirst(ops: Operations, op: Binary, a: DeviceArray, b: DeviceArray, dy: DeviceArray): DeviceArray {
   switch (op) {
     case BINARY.add:
     case BINARY.sub:
@@ -41,14 +59,7 @@ export function slopeOfFirst(
   }
 }
 
-/** For each element of a: the caller sums over those that share an element of b. */
-export function slopeOfSecond(
-  ops: Operations,
-  op: Binary,
-  a: DeviceArray,
-  b: DeviceArray,
-  dy: DeviceArray,
-): DeviceArray {
+function slopeOfSecond(ops: Operations, op: Binary, a: DeviceArray, b: DeviceArray, dy: DeviceArray): DeviceArray {
   switch (op) {
     case BINARY.add:
       return dy;
@@ -65,7 +76,7 @@ export function slopeOfSecond(
   }
 }
 
-export function unary(ops: Operations, op: Unary, x: DeviceArray, p: number, q: number): DeviceArray {
+function unary(ops: Operations, op: Unary, x: DeviceArray, p: number, q: number): DeviceArray {
   switch (op) {
     case UNARY.none:
       return x;
@@ -94,8 +105,7 @@ export function unary(ops: Operations, op: Unary, x: DeviceArray, p: number, q: 
   }
 }
 
-/** @param x what went in, @param y what came out: each asked for only where the slope needs it */
-export function slopeOfUnary(
+function slopeOfUnary(
   ops: Operations,
   op: Unary,
   x: () => DeviceArray,

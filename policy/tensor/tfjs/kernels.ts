@@ -10,7 +10,7 @@ import {
   UNARY,
   type Unary,
 } from "../kernels.ts";
-import * as elementwise from "./elementwise.ts";
+import type { Elementwise } from "./elementwise.ts";
 import { type Inverse, inverseOf, ownersOf, paddingOf } from "./index-lists.ts";
 import { DeviceQueue, type Staged } from "./queue.ts";
 import { Slot } from "./slot.ts";
@@ -55,6 +55,7 @@ export abstract class TfjsKernels implements Kernels {
     this.queue = new DeviceQueue(this.ops);
   }
 
+  protected abstract readonly elementwise: Elementwise;
   /** How offsets are handed to `sumSegments`; called while recording. */
   protected abstract segmentsOf(offsets: ArrayLike<number>): Segments;
   /** out[i] = Σ_k (weights[k]·) x[ids[k]] for the items k of row i; without ids, x[k]. x [R, width] → [rows, width] */
@@ -223,7 +224,7 @@ export abstract class TfjsKernels implements Kernels {
       const sum = row
         ? this.linearSum(input(), weight(), row())
         : this.ops.run("BatchMatMul", { a: input(), b: weight() }, { transposeA: false, transposeB: false });
-      return elementwise.unary(this.ops, activation, sum, 0, 0);
+      return this.elementwise.unary(activation, sum, 0, 0);
     });
   }
 
@@ -257,7 +258,7 @@ export abstract class TfjsKernels implements Kernels {
     const shape = periodic(length, period);
     const x = this.arg(a, shape);
     const y = this.arg(b, [period]);
-    this.emit(out, false, () => elementwise.binary(this.ops, op, x(), y()));
+    this.emit(out, false, () => this.elementwise.binary(op, x(), y()));
   }
 
   binaryGradient(
@@ -280,11 +281,11 @@ export abstract class TfjsKernels implements Kernels {
     const y = this.arg(b, [period]);
     const slope = this.arg(dy, shape);
     if (da !== 0) {
-      this.emit(da, (accumulate & FIRST) !== 0, () => elementwise.slopeOfFirst(this.ops, op, x(), y(), slope()));
+      this.emit(da, (accumulate & FIRST) !== 0, () => this.elementwise.slopeOfFirst(op, x(), y(), slope()));
     }
     if (db !== 0) {
       this.emit(db, (accumulate & SECOND) !== 0, () => {
-        const each = elementwise.slopeOfSecond(this.ops, op, x(), y(), slope());
+        const each = this.elementwise.slopeOfSecond(op, x(), y(), slope());
         return period === length ? each : this.ops.sum(each, 0);
       });
     }
@@ -292,7 +293,7 @@ export abstract class TfjsKernels implements Kernels {
 
   unary(op: Unary, x: Handle, out: Handle, length: number, p: number, q: number): void {
     const input = this.arg(x, [length]);
-    this.emit(out, false, () => elementwise.unary(this.ops, op, input(), p, q));
+    this.emit(out, false, () => this.elementwise.unary(op, input(), p, q));
   }
 
   unaryGradient(
@@ -309,7 +310,7 @@ export abstract class TfjsKernels implements Kernels {
     const input = this.arg(x, [length]);
     const output = this.arg(y, [length]);
     const slope = this.arg(dy, [length]);
-    this.emit(dx, accumulate, () => elementwise.slopeOfUnary(this.ops, op, input, output, slope(), p, q));
+    this.emit(dx, accumulate, () => this.elementwise.slopeOfUnary(op, input, output, slope(), p, q));
   }
 
   // Sums and shapes.

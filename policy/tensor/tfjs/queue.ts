@@ -22,6 +22,8 @@ export interface Staged {
   at: number;
   length: number;
   from: Staging<Float32Array | Int32Array>;
+  /** Once it was taken, until the flush ends. */
+  array?: DeviceArray;
 }
 
 /** Recorded host memory is bounded: beyond so many bytes the commands so far are run. */
@@ -30,6 +32,7 @@ const MAX_STAGED_BYTES = 64 * 2 ** 20;
 class Staging<A extends Float32Array | Int32Array> {
   length = 0;
   array: DeviceArray | undefined;
+  readonly taken: DeviceArray[] = [];
   private readonly type: "float32" | "int32";
   private readonly chunks: A[] = [];
 
@@ -101,9 +104,15 @@ export class DeviceQueue {
     if ((this.floats.length + this.integers.length) * 4 >= MAX_STAGED_BYTES) this.flush();
   }
 
-  /** Within a command: the staged values as an array of one dimension. */
-  staged({ at, length, from }: Staged): DeviceArray {
-    return length === from.length ? from.array! : this.ops.slice(from.array!, [at], [length]);
+  /** Within a command: the staged values as an array of one dimension. Those that several commands take are taken out once. */
+  staged(staged: Staged): DeviceArray {
+    const { at, length, from } = staged;
+    if (length === from.length) return from.array!;
+    if (staged.array === undefined) {
+      staged.array = this.ops.tf.engine().keep(this.ops.slice(from.array!, [at], [length]));
+      from.taken.push(staged.array);
+    }
+    return staged.array;
   }
 
   /** Queues a reading of what `array` gives when its turn comes. */
@@ -146,6 +155,7 @@ export class DeviceQueue {
         this.traffic.uploadedBytes += 4 * staging.length;
       }
       for (const command of commands) {
+        if (this.failure !== undefined) throw this.failure;
         engine.startScope();
         try {
           command();
@@ -158,14 +168,14 @@ export class DeviceQueue {
       this.fail(cause);
       for (const { reject } of readings) reject(this.failure!);
     } finally {
-      floats.array?.dispose();
-      integers.array?.dispose();
+      for (const { array, taken } of [floats, integers]) for (const each of [array, ...taken]) each?.dispose();
     }
   }
 
   /** From now on every reading fails with this cause. */
   fail(cause: unknown): void {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = (cause as Partial<Error> | null)?.message ?? String(cause); // WebGPU's errors are not of class Error
+    if (cause instanceof DeviceError) return;
     this.failure ??= new DeviceError(`The device failed: ${reason}`, { cause });
   }
 

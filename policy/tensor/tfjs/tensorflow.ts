@@ -9,6 +9,7 @@ import { join } from "node:path";
 import type { AdamStep } from "../kernels.ts";
 import { KernelModel } from "../model.ts";
 import { arraysOf, type Device } from "./device.ts";
+import { composed, type Elementwise } from "./elementwise.ts";
 import { ownersOf } from "./index-lists.ts";
 import { type Segments, TfjsKernels } from "./kernels.ts";
 import { DeviceUnavailableError, deviceFolder, findPackage, requirePackages } from "./packages.ts";
@@ -88,10 +89,12 @@ function gpuName(): string | undefined {
 
 class TensorFlowKernels extends TfjsKernels {
   readonly name = "tensorflow";
+  protected override readonly elementwise: Elementwise;
   private readonly backend: Backend;
 
   constructor(tf: Tfjs, backend: Backend) {
     super(tf);
+    this.elementwise = composed(this.ops);
     this.backend = backend;
   }
 

@@ -2,11 +2,13 @@
  * Any vendor's GPU through WebGPU: Dawn (npm `webgpu`) on Bun and Node, the runtime's own on Deno. Where TensorFlow.js has no
  * kernel that is exact and of one dispatch, a shader of ours goes through its backend.
  */
-import { type AdamStep, MOMENT_FLOOR } from "../kernels.ts";
+import { type AdamStep, BINARY, MOMENT_FLOOR, UNARY } from "../kernels.ts";
 import { KernelModel } from "../model.ts";
 import { arraysOf, type Device } from "./device.ts";
+import type { Elementwise } from "./elementwise.ts";
 import { type Segments, TfjsKernels } from "./kernels.ts";
 import { DeviceUnavailableError, requirePackages } from "./packages.ts";
+import { BINARY_VALUES, FIRST_SLOPES, SECOND_SLOPES, UNARY_SLOPES, UNARY_VALUES } from "./shaders.ts";
 import type { ArrayInfo, DeviceArray, Tfjs } from "./tfjs.ts";
 
 /** What is used of WebGPU, which only Deno declares. */
@@ -113,6 +115,40 @@ class WebGpuKernels extends TfjsKernels {
     super(tf);
     this.backend = backend;
   }
+
+  /** `value` of each element of `first`, the others by its index, b again and again. */
+  private readonly each = (
+    key: string,
+    value: string,
+    inputs: Readonly<Record<string, DeviceArray>>,
+    numbers?: Readonly<Record<string, number>>,
+  ): DeviceArray => {
+    const [first] = Object.values(inputs);
+    const elements = Object.keys(inputs).map(
+      (name) => `let ${name} = ${name}In[index${name === "b" ? " % uniforms.bInShape" : ""}];`,
+    );
+    const constants = Object.keys(numbers ?? {}).map((name) => `let ${name} = uniforms.${name};`);
+    const arrays = Object.fromEntries(Object.entries(inputs).map(([name, array]) => [`${name}In`, array]));
+    return this.shade(
+      key,
+      first.shape,
+      arrays,
+      `${elements.join(" ")} ${constants.join(" ")} value = ${value};`,
+      numbers,
+    );
+  };
+
+  protected override readonly elementwise: Elementwise = {
+    binary: (op, a, b) => this.each(`binary-${op}`, BINARY_VALUES[op], { a, b }),
+    slopeOfFirst: (op, a, b, dy) => this.each(`first-${op}`, FIRST_SLOPES[op], { a, b, dy }),
+    slopeOfSecond: (op, a, b, dy) =>
+      op === BINARY.add ? dy : this.each(`second-${op}`, SECOND_SLOPES[op], { a, b, dy }),
+    unary: (op, x, p, q) => (op === UNARY.none ? x : this.each(`unary-${op}`, UNARY_VALUES[op], { x }, { p, q })),
+    slopeOfUnary: (op, x, y, dy, p, q) => {
+      const { from, slope } = UNARY_SLOPES[op];
+      return this.each(`slope-${op}`, slope, from === "x" ? { dy, x: x() } : { dy, y: y() }, { p, q });
+    },
+  };
 
   /** One thread an element of the output; `body` sees `index`, the inputs by name, and assigns `value`. */
   private shade(
