@@ -14,7 +14,7 @@ import {
 import { builtAddon } from "../policy/tensor/tfjs/tensorflow.ts";
 
 /**
- * The device that `wanted` asks for: to be tried at the first batch. With `auto` one that is no GPU, or none, is no error.
+ * The device that `wanted` asks for: to be tried at the first batch. With `auto` to have none is no error.
  * @throws DeviceUnavailableError
  */
 export async function chooseDevice(
@@ -24,27 +24,33 @@ export async function chooseDevice(
   if (wanted === "cpu") return undefined;
   if (wanted !== "auto") {
     const device = await openDevice(wanted);
-    const warning = device.isSoftware ? " That is no GPU: correct, but slower than --device cpu." : "";
-    say(`Device: ${device.description}.${warning} The first batch is tried there and on the CPU.`);
+    announce(device, say);
     return device;
   }
   const reasons: string[] = [];
+  let onTheCpu: Device | undefined;
   for (const name of ["tensorflow", "webgpu"] as const) {
     try {
       const device = await openDevice(name);
-      if (!device.isSoftware) {
-        say(`Device: ${device.description}. The first batch is tried there and on the CPU.`);
+      if (device.isGpu) {
+        announce(device, say);
         return device;
       }
+      if (name === "tensorflow") onTheCpu = device;
+      else device.close();
       reasons.push(`${name} found ${device.description}, which is no GPU`);
-      device.close();
     } catch (error) {
       if (!(error instanceof DeviceUnavailableError)) throw error;
       reasons.push(error.message);
     }
   }
-  say(`Trains on the CPU: no GPU was found (proxima doctor gpu). ${reasons.join(". ")}.`);
-  return undefined;
+  say(`No GPU was found ('proxima doctor gpu' says more): ${reasons.join("; ")}.`);
+  if (onTheCpu) announce(onTheCpu, say); // TensorFlow's kernels may still be faster than ours
+  return onTheCpu;
+}
+
+function announce({ description, isGpu }: Device, say: (message: string) => void): void {
+  say(`Device: ${description}${isGpu ? "" : " (no GPU)"}. The first batch is tried there and with our own kernels.`);
 }
 
 export const deviceNames = Object.keys(DEVICE_PACKAGES) as DeviceName[];
@@ -148,7 +154,7 @@ export async function buildAddon(tensorflow: string): Promise<BuiltAddon> {
 
 export interface OpenedDevice {
   description: string;
-  isSoftware: boolean;
+  isGpu: boolean;
 }
 
 /** Opens the device in a process of its own, so that a driver that crashes takes nothing with it. Throws with its reason. */
@@ -157,8 +163,8 @@ export async function probeDevice(name: DeviceName): Promise<OpenedDevice> {
     const { openDevice } = await import(${JSON.stringify(new URL("../policy/tensor/tfjs/device.ts", import.meta.url).href)});
     const say = (answer) => console.log("\\nanswer " + JSON.stringify(answer));
     try {
-      const { description, isSoftware } = await openDevice(${JSON.stringify(name)});
-      say({ description, isSoftware });
+      const { description, isGpu } = await openDevice(${JSON.stringify(name)});
+      say({ description, isGpu });
     } catch (error) {
       say({ problem: error.message });
     }

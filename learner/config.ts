@@ -384,7 +384,8 @@ export const runSchema = defineConfig({
       type: "choice",
       default: "f32",
       choices: ["f32", "bf16"],
-      about: "How weights travel; bf16 halves them, and the learner then computes with the rounded ones.",
+      about:
+        "How weights travel; bf16 halves them; actors then play with, and store the log-probabilities of, the rounded ones.",
     },
   },
   check(config) {

@@ -13,7 +13,7 @@ import { DisagreementError, Trainer } from "./trainer.ts";
 class FaultyDevice implements Device {
   readonly name = "webgpu";
   readonly description = "a faulty device";
-  readonly isSoftware = false;
+  readonly isGpu = true;
   readonly traffic = { uploads: 0, uploadedBytes: 0, downloads: 0, downloadedBytes: 0 };
   readonly #kernels: TensorProvider = typescriptProvider();
   /** Computes with weights that are this far off. */

@@ -66,7 +66,7 @@ async function show(device: DeviceName, output: CommandContext["output"]): Promi
   try {
     const opened = await probeDevice(device);
     output.event("device", { device, ...opened });
-    output.say(`Device ${device}: ${opened.description}${opened.isSoftware ? " (no GPU: correct, not fast)" : ""}.`);
+    output.say(`Device ${device}: ${opened.description}${opened.isGpu ? "" : " (no GPU)"}.`);
     return true;
   } catch (error) {
     output.error((error as Error).message);

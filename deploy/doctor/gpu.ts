@@ -42,8 +42,8 @@ const tensorflowDevice: Check = {
 
 async function opened(device: DeviceName, expected: string, fix: string): Promise<Finding> {
   try {
-    const { description, isSoftware } = await probeDevice(device);
-    return { ok: !isSoftware, found: description, expected, fix };
+    const { description, isGpu } = await probeDevice(device);
+    return { ok: isGpu, found: description, expected, fix };
   } catch (error) {
     return { ok: false, found: (error as Error).message, expected, fix };
   }

@@ -8,8 +8,8 @@ export interface Device extends TensorProvider {
   readonly name: DeviceName;
   /** What was found, for people: "NVIDIA H200 (vulkan)". */
   readonly description: string;
-  /** The adapter computes on the CPU: right for tests, never faster than `simd`. */
-  readonly isSoftware: boolean;
+  /** Else it computes on the CPU: TensorFlow without a GPU, or a driver that emulates one. */
+  readonly isGpu: boolean;
   readonly traffic: Traffic;
   /** Arrays that the device holds right now. */
   arrays(): number;

@@ -72,7 +72,7 @@ export async function tensorflowDevice(): Promise<Device> {
   return {
     name: "tensorflow",
     description: `TensorFlow ${backend.binding.TF_Version} on ${place}`,
-    isSoftware: !backend.isUsingGpuDevice,
+    isGpu: backend.isUsingGpuDevice,
     traffic: kernels.queue.traffic,
     model: (layout) => new KernelModel(kernels, layout),
     arrays: () => arraysOf(tf),

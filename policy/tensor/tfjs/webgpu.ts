@@ -80,7 +80,7 @@ export async function webgpuDevice(): Promise<Device> {
   return {
     name: "webgpu",
     description: names.join(", "),
-    isSoftware: names.some((name) => /swiftshader|llvmpipe|software|basic render/i.test(name)),
+    isGpu: !names.some((name) => /swiftshader|llvmpipe|software|basic render/i.test(name)),
     traffic: kernels.queue.traffic,
     model: (layout) => new KernelModel(kernels, layout),
     arrays: () => arraysOf(tf),
