@@ -32,6 +32,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: "play episodes for a run",
     load: () => import("./commands/actor.ts"),
   },
+  doctor: {
+    summary: "say what this machine lacks, and what to do about it",
+    load: () => import("./commands/doctor.ts"),
+  },
   gpu: {
     summary: "get what training on a GPU needs: packages, and an addon for the TensorFlow that is here",
     load: () => import("./commands/gpu.ts"),

@@ -38,18 +38,17 @@ export interface Package {
   version: string;
 }
 
-/** The package in this project, or in the cache. */
+/**
+ * The package in the node_modules of this project or of a folder above it, or in the cache. Looked for by hand: Bun's resolver
+ * fetches what it does not find.
+ */
 export function findPackage(name: string): Package | undefined {
-  for (const base of [import.meta.url, join(deviceFolder(), "package.json")]) {
-    try {
-      let folder = dirname(createRequire(base).resolve(name));
-      while (!existsSync(join(folder, "package.json"))) folder = dirname(folder);
-      while (JSON.parse(readFileSync(join(folder, "package.json"), "utf8")).name !== name) folder = dirname(folder);
-      const { version } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
-      return { name, folder, version };
-    } catch {
-      // not there
-    }
+  const roots: string[] = [];
+  for (let folder = import.meta.dirname; folder !== dirname(folder); folder = dirname(folder)) roots.push(folder);
+  for (const root of [...roots, deviceFolder()]) {
+    const folder = join(root, "node_modules", name);
+    const path = join(folder, "package.json");
+    if (existsSync(path)) return { name, folder, version: JSON.parse(readFileSync(path, "utf8")).version };
   }
   return undefined;
 }
