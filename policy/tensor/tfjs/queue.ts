@@ -117,13 +117,14 @@ export class DeviceQueue {
 
   /** Queues a reading of what `array` gives when its turn comes. */
   read(length: number, array: () => DeviceArray): Promise<Float32Array> {
-    const { promise, resolve, reject } = Promise.withResolvers<Float32Array>();
-    promise.catch(() => {}); // whoever waits hears of it; whoever does not must not end the process
-    const reading: Reading = { length, resolve, reject };
-    this.readings.push(reading);
-    this.push(() => {
-      reading.array = this.ops.tf.engine().keep(this.ops.run("Identity", { x: this.ops.reshape(array(), [length]) }));
+    const promise = new Promise<Float32Array>((resolve, reject) => {
+      const reading: Reading = { length, resolve, reject };
+      this.readings.push(reading);
+      this.push(() => {
+        reading.array = this.ops.tf.engine().keep(this.ops.run("Identity", { x: this.ops.reshape(array(), [length]) }));
+      });
     });
+    promise.catch(() => {}); // whoever waits hears of it; whoever does not must not end the process
     if (!this.isScheduled) {
       this.isScheduled = true;
       queueMicrotask(() => {

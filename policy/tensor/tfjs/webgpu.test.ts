@@ -5,5 +5,5 @@ import { deviceForTests } from "./testing/devices.ts";
 setDefaultTimeout(120_000); // a software adapter compiles each shader for a quarter of a second
 
 const device = await deviceForTests("webgpu");
-if (device) conformance(device, { row: 2e-6 });
+if (device) conformance(device, { row: 1e-5 });
 else test.skip("device webgpu conforms", () => {});

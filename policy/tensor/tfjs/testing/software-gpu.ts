@@ -4,6 +4,10 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 
 const folder = "/usr/lib/chromium";
+const driver = join(folder, "vk_swiftshader_icd.json");
+
+/** The same for a process that is yet to be started. */
+export const softwareGpuEnvironment = { LD_LIBRARY_PATH: folder, VK_ICD_FILENAMES: driver, VK_DRIVER_FILES: driver };
 
 /**
  * Makes this process see SwiftShader and no other driver, so that tests compute the same on every machine. False where it is not
@@ -11,7 +15,6 @@ const folder = "/usr/lib/chromium";
  */
 export function useSoftwareGpu(): boolean {
   const loader = join(folder, "libvulkan.so.1");
-  const driver = join(folder, "vk_swiftshader_icd.json");
   if (!existsSync(loader) || !existsSync(driver)) return false;
   // The loader asks the C library for its environment, of which `process.env` is a copy.
   const { symbols } = dlopen("libc.so.6", { setenv: { args: ["cstring", "cstring", "int"], returns: "int" } });
