@@ -1,4 +1,4 @@
-/** What `proxima doctor TOPIC` looks at. Each is loaded only when it is asked for. */
+/** What `proxima doctor TOPIC` looks at; without a topic it is `machine`. Each is loaded only when it is asked for. */
 import type { Check } from "./check.ts";
 
 interface Topic {
@@ -8,6 +8,10 @@ interface Topic {
 }
 
 export const topics: Readonly<Record<string, Topic>> = {
+  machine: {
+    summary: "what training on this machine needs: runtime, broker, ports, folders, disk, memory, data",
+    load: () => import("./machine.ts"),
+  },
   gpu: {
     summary: "what training on a GPU needs: driver, CUDA, cuDNN, packages, TensorFlow's addon",
     load: () => import("./gpu.ts"),
