@@ -1,6 +1,6 @@
 /**
- * Updates on the devices that are here, against simd: PPO minibatches of 512 rows on fully connected policies of 10 k to 100 M
- * parameters.
+ * Updates on the devices that are here, against simd on one thread: PPO minibatches of 512 rows on fully connected policies of 10 k to 100 M
+ * parameters. Fastest of five passes.
  *   bun bench/gpu.ts [largest number of parameters, default 1e7] [minibatches a measurement, default 4]
  */
 import { inlineGradients } from "../learner/gradients.ts";
@@ -15,7 +15,7 @@ import { DeviceUnavailableError } from "../policy/tensor/tfjs/packages.ts";
 
 const HIDDEN = [48, 200, 680, 2200, 7000];
 const ROWS = 512;
-const RUNS = 3;
+const RUNS = 5;
 const largest = Number(process.argv[2] ?? 1e7);
 const minibatches = Number(process.argv[3] ?? 4);
 
@@ -39,7 +39,7 @@ for (const width of HIDDEN) {
   const count = parameterCount(policy.layout);
   if (count > largest * 1.2) break;
   const work = await makeWork(policy, providers[0]!, ROWS * minibatches);
-  const medians: number[] = [];
+  const fastest: number[] = [];
   for (const provider of providers) {
     const model = provider.model(policy.layout);
     model.load(initialise(policy.layout, 1));
@@ -53,11 +53,11 @@ for (const width of HIDDEN) {
     await pass(); // compiles
     const times: number[] = [];
     for (let i = 0; i < RUNS; i++) times.push(await pass());
-    medians.push(times.sort((a, b) => a - b)[RUNS >> 1]!);
+    fastest.push(Math.min(...times));
     model.dispose();
   }
-  const best = Math.min(...medians.slice(1));
-  const cells = [count.toLocaleString("en"), ...medians.map((ms) => ms.toFixed(1)), (best / medians[0]!).toFixed(2)];
+  const best = Math.min(...fastest.slice(1));
+  const cells = [count.toLocaleString("en"), ...fastest.map((ms) => ms.toFixed(1)), (best / fastest[0]!).toFixed(2)];
   console.log(cells.map((cell) => cell.padStart(20)).join(""));
 }
 process.exit(0);

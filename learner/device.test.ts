@@ -10,7 +10,7 @@ import { inlineGradients } from "./gradients.ts";
 import { makeWork, policies } from "./testing/work.ts";
 import { update } from "./update.ts";
 
-setDefaultTimeout(180_000); // a software adapter compiles each shader for a quarter of a second
+setDefaultTimeout(600_000); // a software adapter compiles each shader for a quarter of a second
 
 const host = simdProvider();
 

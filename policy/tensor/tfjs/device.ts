@@ -1,9 +1,8 @@
 import type { TensorProvider } from "../tensors.ts";
 import type { DeviceName } from "./packages.ts";
 import type { Traffic } from "./queue.ts";
-import type { Tfjs } from "./tfjs.ts";
 
-/** A provider whose models live on a device. A process has at most one. */
+/** A provider whose models live on a device. A process opens each at most once. */
 export interface Device extends TensorProvider {
   readonly name: DeviceName;
   /** What was found, for people: "NVIDIA H200 (vulkan)". */
@@ -11,7 +10,7 @@ export interface Device extends TensorProvider {
   /** Else it computes on the CPU: TensorFlow without a GPU, or a driver that emulates one. */
   readonly isGpu: boolean;
   readonly traffic: Traffic;
-  /** Arrays that the device holds right now. */
+  /** Arrays that TensorFlow.js holds right now. */
   arrays(): number;
   /** Lets the process end; models can no longer be used. */
   close(): void;
@@ -21,8 +20,4 @@ export interface Device extends TensorProvider {
 export async function openDevice(name: DeviceName): Promise<Device> {
   if (name === "webgpu") return (await import("./webgpu.ts")).webgpuDevice();
   return (await import("./tensorflow.ts")).tensorflowDevice();
-}
-
-export function arraysOf(tf: Tfjs): number {
-  return tf.memory().numTensors;
 }

@@ -45,6 +45,7 @@ export abstract class TfjsKernels implements Kernels {
   readonly queue: DeviceQueue;
   protected readonly ops: Operations;
   private readonly slots = new Map<Handle, Slot>();
+  private readonly regions = new Map<Handle, Handle[]>();
   private readonly lists = new Map<Handle, List>();
   private readonly scratchSlots: Slot[] = [];
   private scratchCount = 0;
@@ -88,13 +89,15 @@ export abstract class TfjsKernels implements Kernels {
   free(buffer: Handle): void {
     const slot = this.slots.get(buffer);
     if (slot === undefined) throw new RangeError(`Cannot free buffer ${buffer}: it is not allocated (freed twice?)`);
-    this.slots.delete(buffer);
+    for (const handle of [buffer, ...(this.regions.get(buffer) ?? [])]) this.slots.delete(handle);
+    this.regions.delete(buffer);
     this.queue.push(() => slot.clear());
     this.queue.flush();
   }
 
   region(buffer: Handle, offset: number, length: number): Handle {
     this.slots.set(++this.lastHandle, this.slot(buffer).part(offset, length));
+    this.regions.set(buffer, [...(this.regions.get(buffer) ?? []), this.lastHandle]);
     return this.lastHandle;
   }
 

@@ -4,7 +4,7 @@ import { commandOn, hasRuntime, type Runtime } from "../../../proto/testing/runt
 import { deviceForTests } from "./testing/devices.ts";
 import { softwareGpuEnvironment } from "./testing/software-gpu.ts";
 
-setDefaultTimeout(120_000);
+setDefaultTimeout(600_000);
 
 const script = fileURLToPath(new URL("runtimes.script.ts", import.meta.url));
 

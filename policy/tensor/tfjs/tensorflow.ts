@@ -8,7 +8,7 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import type { AdamStep } from "../kernels.ts";
 import { KernelModel } from "../model.ts";
-import { arraysOf, type Device } from "./device.ts";
+import type { Device } from "./device.ts";
 import { composed, type Elementwise } from "./elementwise.ts";
 import { ownersOf } from "./index-lists.ts";
 import { type Segments, TfjsKernels } from "./kernels.ts";
@@ -75,7 +75,7 @@ export async function tensorflowDevice(): Promise<Device> {
     isGpu: backend.isUsingGpuDevice,
     traffic: kernels.queue.traffic,
     model: (layout) => new KernelModel(kernels, layout),
-    arrays: () => arraysOf(tf),
+    arrays: () => tf.memory().numTensors,
     close() {},
   };
 }

@@ -4,7 +4,7 @@
  */
 import { type AdamStep, BINARY, MOMENT_FLOOR, UNARY } from "../kernels.ts";
 import { KernelModel } from "../model.ts";
-import { arraysOf, type Device } from "./device.ts";
+import type { Device } from "./device.ts";
 import type { Elementwise } from "./elementwise.ts";
 import { type Segments, TfjsKernels } from "./kernels.ts";
 import { DeviceUnavailableError, requirePackages } from "./packages.ts";
@@ -83,7 +83,7 @@ export async function webgpuDevice(): Promise<Device> {
     isGpu: !names.some((name) => /swiftshader|llvmpipe|software|basic render/i.test(name)),
     traffic: kernels.queue.traffic,
     model: (layout) => new KernelModel(kernels, layout),
-    arrays: () => arraysOf(tf),
+    arrays: () => tf.memory().numTensors,
     close() {
       isClosed = true;
       device.destroy();
