@@ -6,7 +6,7 @@ import type { Policy } from "../policy/policy.ts";
 import type { Model } from "../policy/tensor/tensors.ts";
 import type { GradientEngine } from "./gradients.ts";
 import type { PpoRows } from "./ppo.ts";
-import { type UpdateOptions, update } from "./update.ts";
+import { DivergedError, type UpdateOptions, update } from "./update.ts";
 
 export interface Side {
   model: Model;
@@ -56,10 +56,17 @@ export async function tryDevice(host: Side, device: Side, work: Work, steps: num
     const ms = performance.now() - startedAt;
     return { loss, ms, learnerSteps, weights: await model.weights() };
   };
-  await pass(device, 1);
-  const there = await pass(device, steps);
   await pass(host, 1);
   const here = await pass(host, steps);
+  let there: Awaited<ReturnType<typeof pass>>;
+  try {
+    await pass(device, 1);
+    there = await pass(device, steps);
+  } catch (error) {
+    if (!(error instanceof DivergedError)) throw error;
+    // What the host can learn from and the device cannot is no number there.
+    there = { ...here, loss: Number.NaN, weights: weights.map(() => Number.NaN) };
+  }
   for (const { model } of [host, device]) {
     model.load(weights);
     model.loadOptimiser(optimiser);

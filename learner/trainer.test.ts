@@ -99,11 +99,18 @@ describe("at the first batch", () => {
     );
   });
 
+  test("one that computes no numbers at all is refused too", async () => {
+    const { update } = setUp(false, { error: Number.NaN });
+    const refusal = await update().catch((error: Error) => error);
+    expect(refusal).toBeInstanceOf(DisagreementError);
+    expect((refusal as Error).message).toContain("the loss differs by NaN");
+  });
+
   test("with auto such a one is left alone, and the CPU trains", async () => {
     const { trainer, notices, update } = setUp(true, { error: 1e-3 });
     await update();
     expect(trainer.isOnDevice).toBe(false);
-    expect(notices).toEqual([expect.stringContaining("does not compute what the CPU computes")]);
+    expect(notices).toEqual([expect.stringContaining("does not compute what simd computes")]);
     expect(await trainer.state()).toEqual(await onTheCpu(1));
   });
 
@@ -113,7 +120,7 @@ describe("at the first batch", () => {
     expect(trainer.isOnDevice).toBe(false);
     expect(notices).toEqual([
       expect.stringMatching(
-        /^Trains on the CPU, which is faster than a faulty device: 4 steps .* took [\d.]+ ms there and [\d.]+ ms on the CPU\.$/,
+        /^Trains with simd, which is faster than a faulty device: 4 steps .* took [\d.]+ ms there and [\d.]+ ms with simd\.$/,
       ),
     ]);
   });

@@ -147,7 +147,8 @@ export class Trainer {
   /** Moves to the device, or says why not. */
   async #tryDevice(device: Device, work: Parameters<typeof tryDevice>[2]): Promise<void> {
     const { auto } = this.#deps.device!;
-    const { onNotice } = this.#deps;
+    const { onNotice, provider } = this.#deps;
+    const ours = provider.name;
     this.#untried = undefined;
     const there = this.#placeOn(device);
     let trial: Trial;
@@ -155,24 +156,24 @@ export class Trainer {
       trial = await tryDevice(this.#place, there, work, TRIAL_STEPS);
     } catch (error) {
       if (!auto || !(error instanceof DeviceError)) return this.#explain(error);
-      onNotice(`Trains on the CPU: ${device.description} failed when tried. ${error.message}`);
+      onNotice(`Trains with ${ours}: ${device.description} failed when tried. ${error.message}`);
       return;
     }
     if (!agrees(trial)) {
-      const found = `${device.description} does not compute what the CPU computes: after ${trial.steps} steps the loss differs by ${trial.lossDifference.toExponential(1)} (allowed ${AGREEMENT.loss}) and the weights by ${trial.weightsDifference.toExponential(1)} of their norm (allowed ${AGREEMENT.weights})`;
+      const found = `${device.description} does not compute what ${ours} computes: after ${trial.steps} steps the loss differs by ${trial.lossDifference.toExponential(1)} (allowed ${AGREEMENT.loss}) and the weights by ${trial.weightsDifference.toExponential(1)} of their norm (allowed ${AGREEMENT.weights})`;
       await closePlace(there);
       if (!auto)
         throw new DisagreementError(
           `Refused to train with --device ${device.name}: ${found}. Nothing was trained on it. NVIDIA's TF32 rounds products to 10 bits: set NVIDIA_TF32_OVERRIDE=0; otherwise train with --device cpu`,
         );
-      onNotice(`Trains on the CPU: ${found}.`);
+      onNotice(`Trains with ${ours}: ${found}.`);
       return;
     }
-    const times = `${trial.steps} steps of the first batch took ${trial.deviceMs.toFixed(1)} ms there and ${trial.hostMs.toFixed(1)} ms on the CPU`;
+    const times = `${trial.steps} steps of the first batch took ${trial.deviceMs.toFixed(1)} ms there and ${trial.hostMs.toFixed(1)} ms with ${ours}`;
     const agreement = `weights agree to ${trial.weightsDifference.toExponential(1)}`;
     if (auto && trial.hostMs <= trial.deviceMs) {
       await closePlace(there);
-      onNotice(`Trains on the CPU, which is faster than ${device.description}: ${times}.`);
+      onNotice(`Trains with ${ours}, which is faster than ${device.description}: ${times}.`);
       return;
     }
     await closePlace(this.#place);
