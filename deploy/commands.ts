@@ -16,6 +16,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: "play a run's policy on the eval tasks and say how well it does",
     load: () => import("./commands/eval.ts"),
   },
+  ui: {
+    summary: "show runs in a browser: progress, time, actors, the ledger and the credit of each step",
+    load: () => import("./commands/ui.ts"),
+  },
   replay: {
     summary: "show who got how much credit in an iteration, and why",
     load: () => import("./commands/replay.ts"),
