@@ -319,6 +319,21 @@ export const runSchema = defineConfig({
       about: "Episodes of an evaluation, once sampled and once greedy.",
     },
 
+    ui: {
+      section: "watching",
+      type: "flag",
+      default: false,
+      about: "Serve a page that shows the run, on loopback; it shows the other runs of the folder too.",
+    },
+    uiPort: {
+      section: "watching",
+      type: "integer",
+      default: 4700,
+      min: 0,
+      max: 65_535,
+      about: "Port of that page; 0: any free one.",
+    },
+
     provider: {
       section: "machine",
       type: "choice",

@@ -102,13 +102,14 @@ function Lags({ actors }) {
     };
   });
   const most = Math.max(...bins.map(({ count }) => count));
+  const last = bins.findLastIndex(({ count }) => count > 0);
   return html`
     <section>
       <h3>Versions behind</h3>
       <table class="bars">
         <thead class="sr"><tr><th scope="col">Versions behind</th><th scope="col">Actors</th></tr></thead>
         <tbody>
-          ${bins.map(({ name, count }) => html`<tr><th scope="row">${name}</th><td><span class="length" style=${{ width: `${(80 * count) / most}%` }}></span> ${count.toLocaleString("en")}</td></tr>`)}
+          ${bins.slice(0, last + 1).map(({ name, count }) => html`<tr><th scope="row">${name}</th><td><span class="length" style=${{ width: `${(80 * count) / most}%` }}></span> ${count.toLocaleString("en")}</td></tr>`)}
         </tbody>
       </table>
     </section>

@@ -188,7 +188,7 @@ function RunList({ runs, shown, chosen, onChoose, onToggle }) {
               <li key=${run.name} class=${run.name === chosen ? "chosen" : ""}>
                 ${
                   run.name === chosen
-                    ? html`<span class=${`swatch run-${slots.get(run.name)}`}></span>`
+                    ? html`<span class=${`own part run-${slots.get(run.name)}`}></span>`
                     : html`<input
                         type="checkbox"
                         aria-label=${`Show ${run.name} in charts`}

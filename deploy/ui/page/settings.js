@@ -29,7 +29,7 @@ export function Settings({ detail, shown }) {
         <tbody>
           ${listed.map(
             (key) => html`
-              <tr class=${runs.length > 1 && differs(key) ? "differs" : ""}>
+              <tr class=${all && differs(key) ? "differs" : ""}>
                 <th scope="row"><code>${key}</code></th>
                 ${runs.map(({ config }) => html`<td><code>${String(config[key] ?? "–")}</code></td>`)}
               </tr>

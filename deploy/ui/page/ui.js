@@ -1,25 +1,45 @@
 /** Small parts that every view uses. */
 import htm from "htm";
 import { h } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { ask } from "./api.js";
 
 export const html = htm.bind(h);
 
-/** The answer to a question, asked again whenever `key` differs; the one before stays until the next is there. */
+/**
+ * The answer to a question, asked again whenever `key` differs; the one before stays until the next is there. One question at a
+ * time: a server slower than the changes is asked about the last of them, not about each.
+ */
 export function useAnswer(key, what, parameters) {
   const [state, setState] = useState({});
+  const asked = useRef({});
+  asked.current.wanted = { key, what, parameters };
   useEffect(() => {
-    if (key === undefined) return;
-    const stop = new AbortController();
-    ask(what, parameters, stop).then(
-      (answer) => setState({ answer }),
-      (error) => {
-        if (!stop.signal.aborted) setState({ error: error.message });
-      },
-    );
-    return () => stop.abort();
+    const { current } = asked;
+    if (current.busy) return;
+    const next = () => {
+      const { wanted } = current;
+      if (current.gone || wanted.key === undefined || wanted.key === current.key) return;
+      current.key = wanted.key;
+      current.busy = true;
+      ask(wanted.what, wanted.parameters)
+        .then(
+          (answer) => setState({ answer }),
+          (error) => setState({ error: error.message }),
+        )
+        .finally(() => {
+          current.busy = false;
+          next();
+        });
+    };
+    next();
   }, [key]);
+  useEffect(() => {
+    asked.current.gone = false;
+    return () => {
+      asked.current.gone = true;
+    };
+  }, []);
   return state;
 }
 
