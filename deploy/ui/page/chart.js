@@ -104,7 +104,6 @@ export function Chart({ title, metric, lines, axis, theme, onZoom }) {
     <figure
       class="chart"
       tabindex="0"
-      role="group"
       aria-label=${`${title}: ${lines.map(inWords).join("; ")}. Arrow keys read values, plus and minus zoom.`}
       onKeyDown=${(event) => keyboard(event, chart.current?.u, onZoom)}
     >
