@@ -20,6 +20,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: "show runs in a browser: progress, time, actors, the ledger and the credit of each step",
     load: () => import("./commands/ui.ts"),
   },
+  report: {
+    summary: "write one HTML file about a run, or several side by side",
+    load: () => import("./commands/report.ts"),
+  },
   replay: {
     summary: "show who got how much credit in an iteration, and why",
     load: () => import("./commands/replay.ts"),

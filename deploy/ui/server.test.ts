@@ -254,7 +254,7 @@ describe("/metrics", () => {
 
   test.skipIf(!python)("is read by Prometheus' own parser, awkward reasons included", async () => {
     const reason = 'noResult: "quoted"\\ and\nbroken';
-    appendFileSync(join(root, "words/metrics.jsonl"), metricsLine(3, { [`dropped/${reason}`]: 2 }));
+    appendFileSync(join(root, "short/metrics.jsonl"), metricsLine(25, { [`dropped/${reason}`]: 2 }));
     const text = await (await fetch(`${ui.url}metrics`)).text();
     const { stdout, stderr, status } = spawnSync(python!, ["-c", parse], { input: text, encoding: "utf8" });
     expect(status, stderr).toBe(0);
@@ -262,7 +262,7 @@ describe("/metrics", () => {
       JSON.parse(stdout);
     expect(families.every(({ type, help }) => type !== "unknown" && help !== "")).toBe(true);
     const dropped = families.find(({ name }) => name === "proxima_episodes_dropped")!;
-    expect(dropped.samples).toContainEqual(["proxima_episodes_dropped_total", { run: "words", reason }, 2]);
+    expect(dropped.samples).toContainEqual(["proxima_episodes_dropped_total", { run: "short", reason }, 2]);
   });
 
   test("has every metric that the Grafana dashboard asks for", async () => {
