@@ -340,6 +340,14 @@ export const runSchema = defineConfig({
       max: 65_535,
       about: "Port of that page; 0: any free one.",
     },
+    traces: {
+      section: "watching",
+      type: "text",
+      default: "",
+      pattern: /^(https?:\/\/[^\s@]+)?$/,
+      expects: "the address of a collector such as http://127.0.0.1:4318, without user or password",
+      about: "OpenTelemetry collector (OTLP over HTTP) that gets the life of one group an iteration; none when empty.",
+    },
 
     provider: {
       section: "machine",

@@ -17,6 +17,7 @@ import type { RunConfig } from "./config.ts";
 import type { GradientEngine } from "./gradients.ts";
 import { Inbox } from "./inbox.ts";
 import { Ledger, type MemberName } from "./ledger.ts";
+import type { GroupEvents } from "./metrics/group-tracer.ts";
 import { misfit } from "./misfit.ts";
 import type { PpoRows } from "./ppo.ts";
 import { predict } from "./predict.ts";
@@ -49,6 +50,8 @@ export interface LearnerDependencies {
   onIteration(record: IterationRecord): void;
   /** Keeps the trajectories of an iteration for replay; `encoded` are the batch's episodes as they came over the wire. */
   onBatch?(iteration: number, batch: Batch, credit: Credit, encoded: readonly Uint8Array[]): Promise<void>;
+  /** Told what happens to groups, where somebody traces them. */
+  trace?: GroupEvents;
   /** Something a person should know. */
   onNotice(message: string): void;
 }
@@ -81,7 +84,7 @@ export class Learner {
   readonly #engine: GradientEngine;
   readonly #sampling: TaskSampling;
   readonly #tasks: TaskIssuer;
-  readonly #watch = new Stopwatch();
+  readonly #watch: Stopwatch;
   readonly #stop = new AbortController();
   #ledger = new Ledger();
   #isRestored = false;
@@ -101,7 +104,11 @@ export class Learner {
 
   constructor(deps: LearnerDependencies) {
     this.#deps = deps;
-    const { policy, provider, config } = deps;
+    const { policy, provider, config, trace } = deps;
+    this.#watch = new Stopwatch((section, ms) => {
+      const now = Date.now();
+      trace?.done(this.counters.iteration, section, now - ms, now);
+    });
     this.#model = provider.model(policy.layout);
     this.#model.load(initialise(policy.layout, config.seed));
     if (config.klCoefficient > 0) {
@@ -172,6 +179,7 @@ export class Learner {
       misfit: (trajectory, name) => this.#misfit(trajectory, name),
       maxAttempts: config.maxAttempts,
       retry: (name, attempt) => this.#tasks.issue({ ...name, members: [name.member], attempt }),
+      onEpisode: (trajectory) => this.#deps.trace?.arrived(trajectory, Date.now()),
       onDeadLetter: (subject, reason) => this.#deps.onNotice(`Dead letter from ${subject}: ${reason}`),
     });
     while (this.#isRestored && (await this.#inbox.take(200)));
@@ -430,6 +438,7 @@ export class Learner {
         members: members.filter((_, i) => attempts[i] === attempt),
       }));
     });
+    for (const { group, members } of wanted) this.#deps.trace?.issued(iteration, group, members, Date.now());
     await Promise.all(wanted.map((w) => this.#tasks.issue(w)));
   }
 

@@ -1,6 +1,8 @@
 /** A learner from its configuration: builds the parts, announces the run on the bus, trains, and takes everything down again. */
+
 import type { EnvironmentSpec } from "../envs/environment.ts";
 import { loadEnvironment } from "../envs/registry.ts";
+import packageJson from "../package.json" with { type: "json" };
 import { buildPolicy, policyDefinition, resolvePolicyOptions } from "../policy/registry.ts";
 import { encodeRunState, runStateKey } from "../policy/run-state.ts";
 import type { TensorProvider } from "../policy/tensor/tensors.ts";
@@ -15,6 +17,8 @@ import { gradientEngine } from "./gradient-threads.ts";
 import { type IterationRecord, Learner, type LearnerStatus } from "./learner.ts";
 import { learnerService } from "./learner-service.ts";
 import { train } from "./loop.ts";
+import { GroupTracer } from "./metrics/group-tracer.ts";
+import { otlpExporter } from "./metrics/otlp.ts";
 import { readWeights } from "./weights-file.ts";
 import { type WeightsServer, type WeightsSubscriber, weightsServer } from "./weights-server.ts";
 
@@ -80,6 +84,7 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
           onNotice: deps.onNotice,
         })
       : undefined;
+  const tracer = config.traces === "" ? undefined : groupTracer(config, incarnation, deps.onNotice);
   const learner = new Learner({
     config,
     bus,
@@ -96,6 +101,7 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
     publish: (counter, weights) => void server!.publish({ counter, weights, incarnation: String(incarnation) }),
     onIteration: (record) => deps.onIteration({ ...record, lag: lagOf(server!.subscribers()) }),
     onBatch: archive?.keep.bind(archive),
+    trace: tracer,
     onNotice: deps.onNotice,
   });
   let server: WeightsServer | undefined;
@@ -104,6 +110,7 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
       run: config.run,
       host: config.weightsHost,
       port: config.weightsPort,
+      onHeld: (actor, counter) => tracer?.used(actor, counter, Date.now()),
       services: [
         learnerService(learnerControls({ run: config.run, environment: source.spec, learner, server: () => server! })),
       ],
@@ -139,7 +146,13 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
     await learner.close();
     await archive?.close();
     await server?.close();
+    await tracer?.close();
   }
+}
+
+function groupTracer({ run, traces }: RunConfig, incarnation: number, onNotice: (message: string) => void) {
+  const resource = { "service.name": "proxima-learner", "service.version": packageJson.version, "proxima.run": run };
+  return new GroupTracer(run, incarnation, otlpExporter({ endpoint: traces, resource, onNotice }));
 }
 
 async function openStreams(bus: Bus, subjects: Subjects): Promise<void> {
