@@ -245,9 +245,11 @@ describe("/metrics", () => {
     expect(text).toContain('proxima_episodes_dropped_total{run="long",reason="noSignal"} 120');
     expect(text).toContain('proxima_actors{run="long"} 1000');
     expect(text).toContain('proxima_learner_up{run="short"} 0');
+    const glossary = readFileSync(join(import.meta.dirname, "../../docs/watching.md"), "utf8");
     for (const [, name, type] of text.matchAll(/^# TYPE (\S+) (\S+)$/gm)) {
       expect(name).toMatch(/^proxima_[a-z_]+$/);
       expect(name!.endsWith("_total"), name).toBe(type === "counter");
+      expect(glossary.includes(`\`${name}\``), `docs/watching.md tells of ${name}`).toBe(true);
       expect(name).not.toMatch(/_ms|_milli|Ms$/);
     }
   });
