@@ -1,9 +1,11 @@
 /** What the page asks for, by name, and what it may ask a learner to do. */
 import { estimators } from "../../learner/advantage/index.ts";
+import { toArguments } from "../../proto/arguments.ts";
 import { ConfigError } from "../../proto/config.ts";
 import type { CreditView } from "./credit-view.ts";
 import { type Axis, axes } from "./run-series.ts";
 import type { WatchedRuns } from "./watched-runs.ts";
+import { parseOptions } from "./written-options.ts";
 
 const MAX_RUNS = 16;
 const MAX_METRICS = 100;
@@ -90,7 +92,7 @@ async function series(runs: WatchedRuns, given: URLSearchParams): Promise<object
 
 /** @throws NotFound, ConfigError when it is nothing that can be asked, or StatusError when the learner refuses */
 export async function control(runs: WatchedRuns, given: unknown): Promise<object> {
-  const { run: name, action, reason } = (given ?? {}) as Record<string, unknown>;
+  const { run: name, action, reason, swap } = (given ?? {}) as Record<string, unknown>;
   const run = runs.get(String(name)) ?? unknownRun(String(name));
   const link = run.link();
   if (!link) throw new ConfigError([`run '${run.folder.name}' has no learner that is alive`]);
@@ -108,14 +110,35 @@ export async function control(runs: WatchedRuns, given: unknown): Promise<object
         const { path, iteration } = await link.client.checkpoint({}, until);
         return { path, iteration: Number(iteration) };
       }
+      case "swap": {
+        const { environment } = await link.client.swapEnvironment(swapRequest(swap), until);
+        return { generation: Number(environment?.generation ?? 0n) };
+      }
       default:
         throw new ConfigError([
-          `a learner can be asked for pause, resume or checkpoint, found ${JSON.stringify(action)}`,
+          `a learner can be asked for pause, resume, checkpoint or swap, found ${JSON.stringify(action)}`,
         ]);
     }
   } finally {
     run.forgetStatus();
   }
+}
+
+/** @throws ConfigError when it is no swap that the page would ask for */
+function swapRequest(given: unknown) {
+  const { environment, bundle, options, canaryShare, expectedGeneration } = (given ?? {}) as Record<string, unknown>;
+  const isText = (value: unknown) => typeof value === "string" && value.length <= 1000;
+  if (!isText(environment) || !isText(bundle) || !isText(options))
+    throw new ConfigError(["a swap names an environment, a bundle and options, as text of at most 1000 characters"]);
+  if (typeof canaryShare !== "number" || !Number.isSafeInteger(expectedGeneration))
+    throw new ConfigError(["a swap says which share of groups tries it, and which generation it takes the place of"]);
+  return {
+    environmentId: environment as string,
+    bundleDigest: bundle as string,
+    arguments: toArguments(parseOptions(options as string)),
+    canaryShare,
+    expectedGeneration: BigInt(expectedGeneration as number),
+  };
 }
 
 function unknownRun(name: string): never {

@@ -1,9 +1,10 @@
 /** The credit of kept iterations, step by step and side by side for two estimators, as the page asks for it. */
 import { estimators } from "../../learner/advantage/index.ts";
 import { ArchiveError, readIteration } from "../../learner/archive.ts";
-import { ConfigError, type Options } from "../../proto/config.ts";
+import { ConfigError } from "../../proto/config.ts";
 import { Replay, type Side } from "../replay.ts";
 import type { WatchedRun } from "./watched-run.ts";
+import { parseOptions } from "./written-options.ts";
 
 /** Iterations held with what estimators made of them: people go back and forth between a few. */
 const MAX_HELD = 4;
@@ -101,18 +102,6 @@ function otherSide({ replay, sides }: Held, { estimator, options }: CreditQuery)
   if (sides.size >= MAX_SIDES) sides.delete(sides.keys().next().value!);
   sides.set(key, side);
   return [side];
-}
-
-/** "tau=0.2 omega=1" */
-function parseOptions(text: string): Options {
-  const options: Record<string, string> = {};
-  for (const word of text.split(/[\s,]+/).filter(Boolean)) {
-    const [name, ...value] = word.split("=");
-    if (!name || value.length === 0)
-      throw new ConfigError([`options are written name=value, separated by spaces; found '${word.slice(0, 40)}'`]);
-    options[name] = value.join("=");
-  }
-  return options;
 }
 
 /** Where colours are full: nine steps in ten are weaker. */

@@ -105,6 +105,11 @@ describe.skipIf(program === undefined)("the page in Chromium", () => {
     await page.type("main input[type=search]", "actor-777");
     await page.waitForFunction(() => document.querySelectorAll("[aria-labelledby=actors] tbody tr").length === 1);
     expect(await text(page, "[aria-labelledby=actors] tbody tr")).toContain("10.0.0.17");
+    await page.click(".swap button");
+    await page.type("dialog[open] [name=options]", "difficulty=2");
+    await page.click("dialog[open] .main");
+    await until(page, ".swap", "Generation 3 is assigned");
+    expect(learner.asked.splice(0)).toEqual(['swap scavenger {"difficulty":2}']);
     await page.close();
   });
 

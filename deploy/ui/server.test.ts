@@ -229,6 +229,23 @@ test("whoever has the page can pause, resume and checkpoint a run that is alive"
   expect(learner.asked.splice(0)).toEqual(["pause lunch", "checkpoint", "resume"]);
 });
 
+test("whoever has the page can assign another environment, unless somebody else did so first", async () => {
+  const swap = { environment: "scavenger", bundle: "", options: "difficulty=2 hints=false", canaryShare: 0.1 };
+  const act = (more: object) => steer(JSON.stringify({ run: "long", action: "swap", swap: { ...swap, ...more } }));
+  expect(JSON.parse((await act({ expectedGeneration: 2 })).text)).toEqual({ generation: 3 });
+  expect(learner.asked.splice(0)).toEqual(['swap scavenger {"difficulty":2,"hints":false}']);
+  expect(await act({ expectedGeneration: 2 })).toMatchObject({
+    status: 502,
+    text: expect.stringContaining("generation 3"),
+  });
+  for (const wrong of [{}, { expectedGeneration: 3, options: "difficulty" }, { expectedGeneration: 3, bundle: 7 }])
+    expect((await act(wrong)).status).toBe(400);
+  expect(await act({ expectedGeneration: 3, canaryShare: 2 })).toMatchObject({
+    text: expect.stringContaining("canary share must be above 0 and at most 1"),
+  });
+  expect(learner.asked).toEqual([]);
+});
+
 const python = pythonWith("prometheus_client", "Prometheus' own parser of its text format");
 const parse = `
 import json, sys

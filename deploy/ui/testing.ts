@@ -10,6 +10,7 @@ import { defaultProvider } from "../../policy/tensor/provider.ts";
 import { memoryBus } from "../../proto/bus/memory.ts";
 import { formatConfig, resolveConfig } from "../../proto/config.ts";
 import { Phase } from "../../proto/gen/proxima/v1/learner_pb.ts";
+import { StatusError, status } from "../../proto/grpc.ts";
 import { trainInProcess } from "../in-process.ts";
 import { announceLearner } from "../learner-link.ts";
 import { createRunFolder, storeConfig } from "../run-folder.ts";
@@ -116,6 +117,7 @@ export async function trainedRun(root: string, name: string): Promise<string> {
 export async function testingLearner(folder: string, actors: number) {
   const asked: string[] = [];
   let pausedReason = "";
+  let generation = 2;
   const controls: LearnerControls = {
     status: () => ({
       phase: pausedReason ? Phase.PAUSED : Phase.COLLECTING,
@@ -124,7 +126,7 @@ export async function testingLearner(folder: string, actors: number) {
       weightsCounter: 41n,
       weightsSha256: new Uint8Array(32).fill(0xab),
       episodes: { inFlight: 128n },
-      environment: { generation: 2n, environmentId: "scavenger", canaryShare: 1 },
+      environment: { generation: BigInt(generation), environmentId: "scavenger", canaryShare: 1 },
       subscribers: Array.from({ length: actors }, (_, i) => ({
         actor: `actor-${i}`,
         peer: `10.0.0.${i % 20}:${4000 + i}`,
@@ -146,8 +148,12 @@ export async function testingLearner(folder: string, actors: number) {
       asked.push("checkpoint");
       return { path: "runs/long/checkpoints/41", iteration: 41, weightsCounter: 41 };
     },
-    swapEnvironment() {
-      throw new Error("not asked for here");
+    swapEnvironment({ environmentId, expectedGeneration, arguments: given, ...rest }) {
+      if (expectedGeneration !== generation)
+        throw new StatusError(status.FAILED_PRECONDITION, `run long is at generation ${generation} of its environment`);
+      generation++;
+      asked.push(`swap ${environmentId} ${JSON.stringify(given)}`);
+      return { environmentId, arguments: given, ...rest, generation };
     },
   };
   const server = await weightsServer({ run: "long", services: [learnerService(controls)] });

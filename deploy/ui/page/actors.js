@@ -1,5 +1,6 @@
 /** Who plays: nodes, actors, which weights they hold and how far behind they are. */
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
+import { control } from "./api.js";
 import { duration, plural, short } from "./format.js";
 import { html, Problem, Tile, useAnswer } from "./ui.js";
 
@@ -33,6 +34,7 @@ export function Actors({ detail }) {
       <${Tile} label="Environment" value=${environment.id} about=${`generation ${environment.generation}${environment.canaryShare < 1 ? `, tried on ${Math.round(100 * environment.canaryShare)} % of groups` : ""}`} />
       ${status.actors.refused > 0 ? html`<${Tile} label="Refused" value=${status.actors.refused} about="weights versions" />` : null}
     </dl>
+    <${Swap} run=${detail.name} environment=${environment} />
     <${Lags} actors=${actors} />
     <div class="beside">
       <section>
@@ -113,5 +115,44 @@ function Lags({ actors }) {
         </tbody>
       </table>
     </section>
+  `;
+}
+
+/** Assigns another environment, unless somebody else has done so meanwhile. */
+function Swap({ run, environment }) {
+  const dialog = useRef();
+  const [said, setSaid] = useState("");
+  const request = async (event) => {
+    event.preventDefault();
+    const { name, bundle, options, share } = Object.fromEntries(new FormData(event.target));
+    try {
+      const swap = {
+        environment: name,
+        bundle,
+        options,
+        canaryShare: share / 100,
+        expectedGeneration: environment.generation,
+      };
+      const { generation } = await control(run, "swap", { swap });
+      setSaid(`Generation ${generation} is assigned; actors take it up at their next group.`);
+      dialog.current.close();
+    } catch (error) {
+      setSaid(error.message);
+    }
+  };
+  return html`
+    <p class="swap"><button onClick=${() => dialog.current.showModal()}>Swap environment …</button> <span role="status">${said}</span></p>
+    <dialog ref=${dialog} aria-labelledby="swap-title">
+      <form onSubmit=${request}>
+        <h2 id="swap-title">Another environment for ${run}</h2>
+        <p>It takes the place of generation ${environment.generation}. A group never mixes generations.</p>
+        <label>Environment <input name="name" required maxlength="200" value=${environment.id} /></label>
+        <label>Bundle, as SHA-256; empty for a built-in one <input name="bundle" pattern="[0-9a-f]{64}" /></label>
+        <label>Its options <input name="options" maxlength="1000" placeholder="difficulty=2" /></label>
+        <label>Percent of groups that play it <input name="share" type="number" min="1" max="100" value="100" required /></label>
+        <p role="alert">${said}</p>
+        <div class="actions"><button class="main">Swap</button><button type="button" onClick=${() => dialog.current.close()}>Cancel</button></div>
+      </form>
+    </dialog>
   `;
 }

@@ -10,11 +10,11 @@ export async function ask(what, parameters = {}, { signal } = {}) {
   return content(await fetch(`/api/${what}?${query}`, { signal }));
 }
 
-/** Asks a run's learner for something: pause, resume or checkpoint. */
-export async function control(run, action, reason) {
+/** Asks a run's learner for something: pause, resume, checkpoint or swap. @param more what goes with it */
+export async function control(run, action, more = {}) {
   const token = document.querySelector("meta[name=proxima-token]").content;
   const headers = { "content-type": "application/json", "x-proxima-token": token };
-  const body = JSON.stringify({ run, action, reason });
+  const body = JSON.stringify({ run, action, ...more });
   return content(await fetch("/api/control", { method: "POST", headers, body }));
 }
 

@@ -219,11 +219,11 @@ function Heading({ detail, refresh }) {
   const [busy, setBusy] = useState(false);
   const dialog = useRef();
   const reason = useRef();
-  const request = async (action, why) => {
+  const request = async (action, more) => {
     setBusy(true);
     setSaid("");
     try {
-      const { iteration, path } = await control(name, action, why);
+      const { iteration, path } = await control(name, action, more);
       setSaid(
         {
           pause: `Pauses after iteration ${iteration}.`,
@@ -277,7 +277,7 @@ function Heading({ detail, refresh }) {
         <div class="actions">
           <button class="main" onClick=${() => {
             dialog.current.close();
-            request("pause", reason.current.value);
+            request("pause", { reason: reason.current.value });
           }}>Pause</button>
           <button onClick=${() => dialog.current.close()}>Cancel</button>
         </div>
