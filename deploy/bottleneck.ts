@@ -3,6 +3,8 @@
 export interface Section {
   /** A section of the learner's stopwatch: issue, wait, assemble, advantages, update, broadcast, commit. */
   name: string;
+  /** The same for a reader. */
+  label: string;
   ms: number;
   share: number;
 }
@@ -27,7 +29,7 @@ export function sectionsOf(ms: Iterable<readonly [name: string, ms: number]>): S
   }
   const total = sections.reduce((sum, section) => sum + section.ms, 0);
   return sections
-    .map((section) => ({ ...section, share: total === 0 ? 0 : section.ms / total }))
+    .map(({ name, ms }) => ({ name, label: sectionLabels[name] ?? name, ms, share: total === 0 ? 0 : ms / total }))
     .sort((a, b) => b.share - a.share);
 }
 
@@ -45,7 +47,7 @@ const advice: Readonly<Record<string, string>> = {
 export function bottleneckInWords(sections: readonly Section[], mode: string): string {
   const [first, second] = sections;
   if (!first || first.share === 0) return "Nothing is known yet of where the time goes.";
-  const said = ({ name, share }: Section) => `${sectionLabels[name] ?? name} takes ${Math.round(100 * share)} %`;
+  const said = ({ label, share }: Section) => `${label} takes ${Math.round(100 * share)} %`;
   const facts = `Of the learner's time, ${said(first)}${second && second.share >= 0.1 ? ` and ${said(second)}` : ""}.`;
   if (first.share < 0.4) return `${facts} No single thing holds it up.`;
   if (first.name !== "wait") return `${facts} ${advice[first.name] ?? ""}`.trimEnd();

@@ -1,5 +1,4 @@
 /** Runs on one page of HTML that stands for itself: no script, no request, and it prints. */
-import { sectionLabels } from "../bottleneck.ts";
 import { decimal, duration, percent, short } from "../quantities.ts";
 import { type Curve, curveChart, dotChart, escapeHtml } from "./curve-chart.ts";
 import { type Interval, interval } from "./interval.ts";
@@ -129,7 +128,7 @@ function tradeOff(runs: readonly RunFigures[]): string {
       : "";
   const sections = runs.map((run) => [
     escapeHtml(run.name),
-    run.sections.map(({ name, share }) => `${sectionLabels[name] ?? escapeHtml(name)} ${percent(share)}`).join(", "),
+    run.sections.map(({ label, share }) => `${escapeHtml(label)} ${percent(share)}`).join(", "),
   ]);
   const head = ["Run", "Mode", "Steps per second", "Mean age", "Oldest", "Waiting", "Update"];
   return section(

@@ -97,11 +97,10 @@ function addRun(
       ms / 1000,
     );
   if (!status) return;
-  const { actors, environment, weights } = status;
+  const { actors, environment } = status;
   add("proxima_actors", "gauge", "Actors that receive weights.", { run }, actors.count);
   add("proxima_actor_lag_versions_max", "gauge", "Versions the slowest actor is behind.", { run }, actors.maxLag);
   add("proxima_environment_generation", "gauge", "Which assignment is played.", { run }, environment.generation);
-  add("proxima_published_version", "gauge", "Counter of the version handed out.", { run }, weights.counter);
 }
 
 function familyText({ name, type, help, samples }: Family): string {

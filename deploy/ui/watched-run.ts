@@ -102,6 +102,9 @@ const phases: Readonly<Record<number, LiveStatus["phase"]>> = {
   [Phase.FINISHED]: "finished",
 };
 
+/** actor-2 before actor-10. */
+const byName = new Intl.Collator("en", { numeric: true });
+
 export class WatchedRun {
   readonly folder: RunPaths;
   #series: RunSeries | undefined;
@@ -225,7 +228,7 @@ export class WatchedRun {
         refused: Number(refused),
         refusedReason,
       }))
-      .sort((a, b) => b.lag - a.lag || (a.actor < b.actor ? -1 : 1));
+      .sort((a, b) => b.lag - a.lag || byName.compare(a.actor, b.actor));
   }
 
   /** The learner's services; undefined where none is alive. */

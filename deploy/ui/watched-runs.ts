@@ -8,19 +8,21 @@ import { WatchedRun } from "./watched-run.ts";
 /** Columns of this many runs are kept in memory; those not asked for longest go first. */
 const MAX_LOADED = 32;
 
+const LOOK_AGAIN_MS = 500;
 /** A chart tells this many colours apart. */
 const MAX_SHOWN = 8;
 
 export class WatchedRuns {
   /** Those to show when nothing else is asked for, the main one first. */
   readonly shown: readonly string[];
-  readonly #places: () => ReadonlyMap<string, string>;
+  readonly #look: () => ReadonlyMap<string, string>;
+  #looked: { atMs: number; places: ReadonlyMap<string, string> } | undefined;
   readonly #known = new Map<string, WatchedRun>();
   readonly #loaded = new Set<WatchedRun>();
 
-  /** @param places name of each run → folder that it lies in, usually "runs" */
-  private constructor(places: () => ReadonlyMap<string, string>, shown: readonly string[]) {
-    this.#places = places;
+  /** @param look name of each run → folder that it lies in, usually "runs" */
+  private constructor(look: () => ReadonlyMap<string, string>, shown: readonly string[]) {
+    this.#look = look;
     this.shown = shown;
   }
 
@@ -73,6 +75,13 @@ export class WatchedRuns {
       this.#loaded.delete(oldest);
     }
     return run;
+  }
+
+  /** A folder with many runs is not read anew for each of them. */
+  #places(): ReadonlyMap<string, string> {
+    if (!this.#looked || Date.now() - this.#looked.atMs > LOOK_AGAIN_MS)
+      this.#looked = { atMs: Date.now(), places: this.#look() };
+    return this.#looked.places;
   }
 
   close(): void {

@@ -1,7 +1,7 @@
 /** Who plays: nodes, actors, which weights they hold and how far behind they are. */
 import { useRef, useState } from "preact/hooks";
 import { control } from "./api.js";
-import { duration, plural, short } from "./format.js";
+import { duration, plural } from "./format.js";
 import { html, Problem, Tile, useAnswer } from "./ui.js";
 
 const PAGE = 100;
@@ -28,7 +28,7 @@ export function Actors({ detail }) {
   const { environment, weights } = status;
   return html`
     <dl class="tiles">
-      <${Tile} label="Actors" value=${short(status.actors.count)} about=${plural(nodesOf(actors).length, "node")} />
+      <${Tile} label="Actors" value=${status.actors.count.toLocaleString("en")} about=${plural(nodesOf(actors).length, "node")} />
       <${Tile} label="Furthest behind" value=${status.actors.maxLag} about="versions" />
       <${Tile} label="Newest weights" value=${`v${weights.counter}`} about=${weights.sha256.slice(0, 12)} />
       <${Tile} label="Environment" value=${environment.id} about=${`generation ${environment.generation}${environment.canaryShare < 1 ? `, tried on ${Math.round(100 * environment.canaryShare)} % of groups` : ""}`} />
@@ -51,7 +51,7 @@ export function Actors({ detail }) {
                     <td>${node}</td>
                     <td class="number">${held === undefined ? "none" : `v${held}`}</td>
                     <td class="number">${lag}</td>
-                    <td class="number">${duration(Date.now() - connectedSinceMs)}</td>
+                    <td class="number">${connectedSinceMs ? duration(Date.now() - connectedSinceMs) : "–"}</td>
                     <td>${refused ? `${refused}: ${refusedReason}` : ""}</td>
                   </tr>
                 `,

@@ -106,14 +106,7 @@ function App() {
 
   if (!runs)
     return lost ? html`<main><${Problem}>${lost}<//></main>` : html`<main><p class="quiet">Loading …</p></main>`;
-  const choose = (run) =>
-    go(view, {
-      run,
-      runs: shown
-        .map(({ name }) => name)
-        .filter((name) => name !== detail?.name || listed)
-        .join(","),
-    });
+  const choose = (run) => go(view, { run, iteration: "", group: "", member: "", step: "" });
   const toggle = (name) => {
     const others = shown.filter((run) => run.name !== detail.name).map((run) => run.name);
     const next = others.includes(name) ? others.filter((each) => each !== name) : [...others, name];

@@ -4,21 +4,11 @@ import { duration, percent, plural } from "./format.js";
 import { Charts } from "./progress.js";
 import { html, Shares } from "./ui.js";
 
-const labels = {
-  issue: "issuing tasks",
-  wait: "waiting for episodes",
-  assemble: "assembling",
-  advantages: "advantages",
-  update: "update",
-  broadcast: "broadcast",
-  commit: "checkpoint",
-};
-
 export function Time({ detail, shown, theme, given }) {
   const [range, setRange] = useState();
   const { sections, iterations, inWords } = detail.time;
-  const parts = sections.map(({ name, ms, share }) => ({
-    name: labels[name] ?? name,
+  const parts = sections.map(({ label, ms, share }) => ({
+    name: label,
     value: ms,
     text: `${percent(share)}, ${duration(ms / iterations)}`,
   }));
