@@ -62,7 +62,7 @@ function outcome(runs: readonly RunFigures[]): string {
   const head = ["Run", "Success", "Return", "Iterations", "Env steps", "Time", "Episodes trained"];
   return section(
     "What came out",
-    `${table(head, rows)}<p class="quiet">Success and return are means over the last tenth of the iterations (${finalIterations} of ${escapeHtml(runs[0]!.name)}), while the policy sampled its actions, ± half the 95 % interval of that mean over iterations. An evaluation on other tasks is <code>proxima eval</code>'s.</p>`,
+    `${table("What came out", head, rows)}<p class="quiet">Success and return are means over the last tenth of the iterations (${finalIterations} of ${escapeHtml(runs[0]!.name)}), while the policy sampled its actions, ± half the 95 % interval of that mean over iterations. An evaluation on other tasks is <code>proxima eval</code>'s.</p>`,
   );
 }
 
@@ -84,7 +84,7 @@ function seeds(runs: readonly RunFigures[]): string {
   if (rows.length === 0) return "";
   return section(
     "Over seeds",
-    `${table(["Runs that differ in their seed alone", "Seeds", "Success", "Return"], rows)}<p class="quiet">± half the 95 % interval of the mean over seeds (Student's t).</p>`,
+    `${table("Over seeds", ["Runs that differ in their seed alone", "Seeds", "Success", "Return"], rows)}<p class="quiet">± half the 95 % interval of the mean over seeds (Student's t).</p>`,
   );
 }
 
@@ -133,7 +133,7 @@ function tradeOff(runs: readonly RunFigures[]): string {
   const head = ["Run", "Mode", "Steps per second", "Mean age", "Oldest", "Waiting", "Update"];
   return section(
     "Throughput, age of episodes, and what holds it up",
-    `${words.join("\n")}${table(head, rows)}<div class="charts">${dotted}</div>${table(["Run", "Where the learner's time went"], sections)}`,
+    `${words.join("\n")}${table("Throughput", head, rows)}<div class="charts">${dotted}</div>${table("Where time went", ["Run", "Where the learner's time went"], sections)}`,
   );
 }
 
@@ -146,13 +146,16 @@ function settings(runs: readonly RunFigures[]): string {
     ]);
     return section(
       "Settings",
-      `<details><summary>All ${rows.length}</summary>${table(["Setting", "Value"], rows)}</details>`,
+      `<details><summary>All ${rows.length}</summary>${table("Settings", ["Setting", "Value"], rows)}</details>`,
     );
   }
   const differing = differences(runs);
   if (differing.length === 0) return section("Settings", "<p>The runs were trained with the same settings.</p>");
   const rows = differing.map(({ key, values }) => [`<code>${escapeHtml(key)}</code>`, ...values.map(escapeHtml)]);
-  return section("Settings that differ", table(["Setting", ...runs.map(({ name }) => escapeHtml(name))], rows));
+  return section(
+    "Settings that differ",
+    table("Settings", ["Setting", ...runs.map(({ name }) => escapeHtml(name))], rows),
+  );
 }
 
 const nameOf = ({ name }: RunFigures, slot: number) => `<span class="s${slot}">${escapeHtml(name)}</span>`;
@@ -167,12 +170,12 @@ function withInterval(found: Interval | undefined, text: (value: number) => stri
 
 const section = (title: string, content: string) => `<section>\n<h2>${title}</h2>\n${content}\n</section>`;
 
-/** @param cells HTML */
-function table(head: readonly string[], cells: readonly (readonly string[])[]): string {
+/** @param name said to those who do not see it @param cells HTML */
+function table(name: string, head: readonly string[], cells: readonly (readonly string[])[]): string {
   const [first, ...rest] = head;
   const row = ([name, ...values]: readonly string[]) =>
     `<tr><th scope="row">${name}</th>${values.map((value) => `<td>${value}</td>`).join("")}</tr>`;
-  return `<div class="scroll" tabindex="0" role="region" aria-label="${first}"><table><thead><tr>${[first, ...rest].map((title) => `<th scope="col">${title}</th>`).join("")}</tr></thead><tbody>${cells.map(row).join("")}</tbody></table></div>`;
+  return `<div class="scroll" tabindex="0" role="region" aria-label="${name}"><table><thead><tr>${[first, ...rest].map((title) => `<th scope="col">${title}</th>`).join("")}</tr></thead><tbody>${cells.map(row).join("")}</tbody></table></div>`;
 }
 
 const colours: readonly [light: string, dark: string][] = [

@@ -6,8 +6,12 @@ import { join } from "node:path";
 import type { Browser, Page } from "puppeteer-core";
 import puppeteer from "puppeteer-core";
 import { keepNotice } from "../notices.ts";
+import { renderReport } from "../report/report.ts";
+import { figuresOf } from "../report/run-figures.ts";
+import { readRunFolder } from "../run-folder.ts";
 import { serveUi, type Ui } from "./server.ts";
 import { chromium, longRun, testingLearner, trainedRun } from "./testing.ts";
+import { WatchedRun } from "./watched-run.ts";
 import { WatchedRuns } from "./watched-runs.ts";
 
 setDefaultTimeout(120_000); // for machines that do much else at the same time
@@ -68,6 +72,15 @@ describe.skipIf(program === undefined)("the page in Chromium", () => {
   const text = (page: Page, selector: string) => page.$eval(selector, (element) => element.textContent ?? "");
   const until = (page: Page, selector: string, part: string) =>
     page.waitForFunction((s, p) => document.querySelector(s)?.textContent?.includes(p), {}, selector, part);
+
+  /** What axe finds wrong, in its words. */
+  const brokenRules = (page: Page): Promise<string[]> =>
+    page.evaluate(async () => {
+      // biome-ignore lint/suspicious/noExplicitAny: axe was put there before
+      const { violations } = await (globalThis as any).axe.run(document, { resultTypes: ["violations"] });
+      // biome-ignore lint/suspicious/noExplicitAny: axe's own
+      return violations.map((v: any) => `${v.id}: ${v.nodes[0].html} ${v.nodes[0].failureSummary}`);
+    });
 
   test("overlays the curves of runs of 10,000 iterations and tells what their learner says", async () => {
     const page = await open("/progress");
@@ -202,13 +215,7 @@ describe.skipIf(program === undefined)("the page in Chromium", () => {
         };
         await page.waitForSelector(`nav a[href^="#/${view}"][aria-current=page]`);
         await page.waitForSelector((sign as Record<string, string>)[view] ?? "main table");
-        const found = await page.evaluate(async () => {
-          // biome-ignore lint/suspicious/noExplicitAny: put there by the line above
-          const { violations } = await (globalThis as any).axe.run(document, { resultTypes: ["violations"] });
-          // biome-ignore lint/suspicious/noExplicitAny: axe's own
-          return violations.map((v: any) => `${v.id}: ${v.nodes[0].html} ${v.nodes[0].failureSummary}`);
-        });
-        expect(found, view).toEqual([]);
+        expect(await brokenRules(page), view).toEqual([]);
         const [needed, there] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
         expect(needed, view).toBeLessThanOrEqual(there!);
       }
@@ -216,6 +223,15 @@ describe.skipIf(program === undefined)("the page in Chromium", () => {
       expect(paper).toBe(scheme === "light" ? "rgb(247, 248, 249)" : "rgb(15, 18, 22)");
       await page.close();
     });
+
+  test("shows a report that breaks none of them either", async () => {
+    const runs = ["long", "other", "words"].map((name) => figuresOf(new WatchedRun(readRunFolder(root, name))));
+    const page = await browser.newPage();
+    await page.setContent(renderReport((await Promise.all(runs)).map((run) => run!)));
+    await page.evaluate(axe);
+    expect(await brokenRules(page)).toEqual([]);
+    await page.close();
+  });
 
   test("ran without an error or a refused script", () => {
     expect(problems).toEqual([]);

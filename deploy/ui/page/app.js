@@ -52,7 +52,10 @@ function useRuns(chosen) {
   useEffect(() => {
     const stop = new AbortController();
     let timer;
+    let isAsking = false;
     const poll = async () => {
+      if (isAsking) return;
+      isAsking = true;
       try {
         if (!document.hidden) {
           const { runs, shown } = await ask("runs", {}, stop);
@@ -64,6 +67,7 @@ function useRuns(chosen) {
         if (stop.signal.aborted) return;
         setState((before) => ({ ...before, lost: error.message }));
       }
+      isAsking = false;
       timer = setTimeout(poll, POLL_MS);
     };
     const wake = () => {

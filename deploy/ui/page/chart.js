@@ -1,5 +1,5 @@
 /** One metric of several runs as a line chart that a keyboard and a screen reader can use too. */
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useMemo, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import { decimal, short } from "./format.js";
 import { html } from "./ui.js";
@@ -40,7 +40,7 @@ export function Chart({ title, metric, lines, axis, theme, onZoom }) {
   const chart = useRef();
   const values = useRef([]);
   const shape = JSON.stringify([lines.map(({ run, slot, smooth }) => [run, slot, Boolean(smooth)]), axis, theme]);
-  const data = join(lines);
+  const data = useMemo(() => join(lines), [lines]);
 
   useEffect(() => {
     const show = (u) => {
@@ -98,7 +98,7 @@ export function Chart({ title, metric, lines, axis, theme, onZoom }) {
     u.lines = lines;
     u.setData(data);
     show(u);
-  });
+  }, [lines]);
 
   return html`
     <figure

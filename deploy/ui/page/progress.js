@@ -1,5 +1,5 @@
 /** Curves of the shown runs, the numbers of the chosen one, and what it told people. */
-import { useState } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 import { Chart } from "./chart.js";
 import { clock, decimal, duration, percent, plural, short } from "./format.js";
 import { Choice, html, Problem, Tile, useAnswer } from "./ui.js";
@@ -35,21 +35,32 @@ export function Charts({ metrics, shown, theme, axis, smooth = 0, range, onZoom 
     to: range?.[1],
   };
   const { answer, error } = useAnswer(metrics.length > 0 && shown.length > 0 ? key : undefined, "series", parameters);
+  const slots = JSON.stringify(shown.map(({ name, slot }) => [name, slot]));
+  // The same lines are the same object, so that a chart is drawn only for what is new.
+  const lines = useMemo(() => linesByMetric(answer?.runs ?? [], new Map(JSON.parse(slots))), [answer, slots]);
+  if (metrics.length === 0) return html`<p class="quiet">No metric is named like that.</p>`;
   if (error) return html`<${Problem}>${error}<//>`;
-  if (!answer) return html`<p class="quiet">${metrics.length > 0 ? "Loading …" : "No metric is named like that."}</p>`;
-  const slots = new Map(shown.map(({ name, slot }) => [name, slot]));
+  if (!answer) return html`<p class="quiet">Loading …</p>`;
   return html`
     <div class="charts">
-      ${metrics.map((metric) => {
-        const lines = answer.runs.flatMap(({ run, metrics: drawn }) =>
-          drawn[metric] && slots.has(run) ? [{ run, slot: slots.get(run), ...drawn[metric] }] : [],
-        );
-        return lines.length === 0
-          ? null
-          : html`<${Chart} key=${metric} title=${titles[metric] ?? metric} metric=${metric} lines=${lines} axis=${answer.axis} theme=${theme} onZoom=${onZoom} />`;
-      })}
+      ${metrics
+        .filter((metric) => lines.has(metric))
+        .map(
+          (metric) =>
+            html`<${Chart} key=${metric} title=${titles[metric] ?? metric} metric=${metric} lines=${lines.get(metric)} axis=${answer.axis} theme=${theme} onZoom=${onZoom} />`,
+        )}
     </div>
   `;
+}
+
+function linesByMetric(runs, slots) {
+  const lines = new Map();
+  for (const { run, metrics } of runs) {
+    if (!slots.has(run)) continue;
+    for (const [metric, drawn] of Object.entries(metrics))
+      lines.set(metric, [...(lines.get(metric) ?? []), { run, slot: slots.get(run), ...drawn }]);
+  }
+  return lines;
 }
 
 export function Progress({ detail, shown, theme, given, go }) {
