@@ -52,6 +52,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: "play episodes for a run",
     load: () => import("./commands/actor.ts"),
   },
+  doctor: {
+    summary: "look at this machine, or at a run: what is wrong, who waits for whom, what to try",
+    load: () => import("./commands/doctor.ts"),
+  },
   env: {
     summary: "list environments, check one of your own, or serve one to other processes",
     load: () => import("./commands/env.ts"),

@@ -3,8 +3,9 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { EnvironmentSpec } from "../envs/environment.ts";
 import { Phase } from "../proto/gen/proxima/v1/learner_pb.ts";
 import { StatusError, status } from "../proto/grpc.ts";
-import type { Learner, LearnerStatus } from "./learner.ts";
+import type { Learner } from "./learner.ts";
 import type { LearnerControls } from "./learner-service.ts";
+import type { Diagnosis } from "./watchdog.ts";
 import type { WeightsServer } from "./weights-server.ts";
 
 interface Controlled {
@@ -12,23 +13,17 @@ interface Controlled {
   environment: EnvironmentSpec;
   learner: Learner;
   server(): WeightsServer;
+  diagnose(): Diagnosis;
 }
 
-/** In words, for a status. */
-function waitingFor({ groupsReady, groupsWanted, episodesInFlight, sinceMs }: LearnerStatus) {
-  return {
-    what: `${groupsReady} of ${groupsWanted} groups are in, ${episodesInFlight} episodes in flight`,
-    since: timestampFromMs(Date.now() - Math.round(sinceMs)),
-  };
-}
-
-export function learnerControls({ run, environment, learner, server }: Controlled): LearnerControls {
+export function learnerControls({ run, environment, learner, server, diagnose }: Controlled): LearnerControls {
   return {
     status() {
       const { section, paused } = learner.status();
       const { counters } = learner;
       const { started, trained, inFlight, reasons } = learner.ledger.balance();
       const counts = Object.entries(reasons).map(([reason, count]) => [reason, BigInt(count)]);
+      const { what, sinceMs, advice } = diagnose();
       const newest = server().newest?.version;
       return {
         run,
@@ -55,8 +50,8 @@ export function learnerControls({ run, environment, learner, server }: Controlle
             refused: BigInt(refused),
             refusedReason,
           })),
-        waiting: section === "wait" ? waitingFor(learner.status()) : undefined,
-        pausedReason: paused ?? "",
+        waiting: { what, since: timestampFromMs(Math.round(sinceMs)), advice },
+        pausedReason: paused?.reason ?? "",
       };
     },
     pause(reason) {
