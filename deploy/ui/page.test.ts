@@ -101,7 +101,7 @@ describe.skipIf(program === undefined)("the page in Chromium", () => {
     expect(colours).toContain("29,95,196");
     expect(colours).toContain("201,72,13");
     expect(await text(page, ".phase")).toBe("collecting episodes");
-    expect(await text(page, ".now")).toBe("12 of 16 groups are in.");
+    expect(await text(page, ".now")).toBe("Iteration 40 has waited 62 s for 24 episodes. Start another actor.");
     expect(await text(page, ".notices")).toContain("waits for <b>3</b> episodes");
     await page.type("input[list=metrics]", "number2");
     await until(page, ".charts", "credit/number26");

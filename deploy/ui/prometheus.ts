@@ -45,6 +45,9 @@ const plain: readonly (readonly [string, Family["type"], string, string])[] = [
   ["proxima_clipped_ratio", "gauge", "update/clipFraction", "Share of rows that PPO clipped."],
   ["proxima_gradient_norm", "gauge", "update/gradNorm", "Norm of the gradient before clipping."],
   ["proxima_explained_variance_ratio", "gauge", "update/explainedVariance", "What the critic explains, at most 1."],
+  ["proxima_tasks_queued", "gauge", "time/tasksQueued", "Group tasks that no actor had taken, on average."],
+  ["proxima_actor_idle_ratio", "gauge", "time/idleShare", "Share of the actors' slots that was free."],
+  ["proxima_actors_suggested", "gauge", "time/actorsSuggested", "How many actors would suit the learner."],
   ["proxima_learning_rate", "gauge", "update/learningRate", "Step size of the newest optimiser step."],
 ];
 

@@ -45,6 +45,9 @@ export function metricsLine(iteration: number, changes: Record<string, number> =
     "time/waitMs": 70,
     "time/updateMs": 30,
     "time/envStepsPerSecond": 12_800,
+    "time/tasksQueued": 4,
+    "time/idleShare": 0.1,
+    "time/actorsSuggested": 12,
     ...changes,
   };
   for (let i = 0; i < 27; i++) values[`credit/number${i}`] = Math.cos(iteration * i);
@@ -122,7 +125,7 @@ export async function testingLearner(folder: string, actors: number) {
     status: () => ({
       phase: pausedReason ? Phase.PAUSED : Phase.COLLECTING,
       pausedReason,
-      waiting: { what: "12 of 16 groups are in" },
+      waiting: { what: "Iteration 40 has waited 62 s for 24 episodes.", advice: "Start another actor." },
       weightsCounter: 41n,
       weightsSha256: new Uint8Array(32).fill(0xab),
       episodes: { inFlight: 128n },

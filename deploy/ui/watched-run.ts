@@ -42,7 +42,7 @@ export interface RunLine {
 export interface LiveStatus {
   phase: "starting" | "collecting" | "updating" | "paused" | "finished" | "unknown";
   pausedReason: string;
-  /** In words; empty while nothing is waited for. */
+  /** Who waits for whom, and what to try, in the watchdog's words. */
   waiting: string;
   waitingSinceMs?: number;
   weights: { counter: number; sha256: string };
@@ -287,7 +287,7 @@ function liveStatus(status: StatusResponse): LiveStatus {
   return {
     phase: phases[status.phase] ?? "unknown",
     pausedReason: status.pausedReason,
-    waiting: [waiting?.what, waiting?.advice].filter(Boolean).join(". "),
+    waiting: [waiting?.what, waiting?.advice].filter(Boolean).join(" "),
     waitingSinceMs: waiting?.since && timestampMs(waiting.since),
     weights: { counter: Number(status.weightsCounter), sha256: Buffer.from(status.weightsSha256).toString("hex") },
     episodesInFlight: Number(status.episodes?.inFlight ?? 0n),

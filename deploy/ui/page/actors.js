@@ -1,7 +1,7 @@
 /** Who plays: nodes, actors, which weights they hold and how far behind they are. */
 import { useRef, useState } from "preact/hooks";
 import { control } from "./api.js";
-import { duration, plural } from "./format.js";
+import { duration, percent, plural } from "./format.js";
 import { html, Problem, Tile, useAnswer } from "./ui.js";
 
 const PAGE = 100;
@@ -32,6 +32,7 @@ export function Actors({ detail }) {
       <${Tile} label="Furthest behind" value=${status.actors.maxLag} about="versions" />
       <${Tile} label="Newest weights" value=${`v${weights.counter}`} about=${weights.sha256.slice(0, 12)} />
       <${Tile} label="Environment" value=${environment.id} about=${`generation ${environment.generation}${environment.canaryShare < 1 ? `, tried on ${Math.round(100 * environment.canaryShare)} % of groups` : ""}`} />
+      ${detail.latest["time/actorsSuggested"] > 0 ? html`<${Tile} label="Suggested" value=${detail.latest["time/actorsSuggested"]} about=${`actors; ${percent(detail.latest["time/idleShare"])} of slots idle`} />` : null}
       ${status.actors.refused > 0 ? html`<${Tile} label="Refused" value=${status.actors.refused} about="weights versions" />` : null}
     </dl>
     <${Swap} run=${detail.name} environment=${environment} />

@@ -1,7 +1,7 @@
 /** Curves of the shown runs, the numbers of the chosen one, and what it told people. */
 import { useMemo, useState } from "preact/hooks";
 import { Chart } from "./chart.js";
-import { clock, decimal, duration, percent, plural, short } from "./format.js";
+import { clock, decimal, percent, plural, short } from "./format.js";
 import { Choice, html, Problem, Tile, useAnswer } from "./ui.js";
 
 /** Those worth looking at first; a run shows the ones it has. */
@@ -95,6 +95,9 @@ export function Progress({ detail, shown, theme, given, go }) {
   `;
 }
 
+/** A wait of a few seconds is how a run goes. */
+const isStalled = (status) => status?.waiting && !(Date.now() - status.waitingSinceMs < 10_000);
+
 function Numbers({ detail }) {
   const { latest, status, iterations, envSteps, config } = detail;
   const has = (name) => typeof latest[name] === "number";
@@ -113,7 +116,7 @@ function Numbers({ detail }) {
       ${status ? html`<${Tile} label="In flight" value=${short(status.episodesInFlight)} about="episodes" />` : null}
       ${has("run/weightsVersion") ? html`<${Tile} label="Weights" value=${`v${latest["run/weightsVersion"]}`} about=${has("episode/staleness") && latest["episode/staleness"] > 0 ? `episodes ${decimal(latest["episode/staleness"])} old` : "on-policy"} />` : null}
     </dl>
-    ${status?.waiting ? html`<p class="now">${status.waiting}${status.waitingSinceMs ? `, for ${duration(Date.now() - status.waitingSinceMs)}` : ""}.</p>` : null}
+    ${isStalled(status) ? html`<p class="now" role="status">${status.waiting}</p>` : null}
   `;
 }
 
