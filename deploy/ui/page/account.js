@@ -62,7 +62,7 @@ function Proxmo({ account: { episode, stepTerm }, onGo }) {
   return html`
     <${Terms} terms=${[episodeTerm(episode), step]} />
     <p class="quiet">The baseline is worth ${decimal(sampleSize)} equal neighbours; the step's own weight is ${decimal(selfWeight)}${selfWeightExcluded ? ", left out" : ""}.</p>
-    <${Rows} caption=${`Neighbours, the heaviest ${Math.min(MAX_ROWS, neighbours.length)} of ${all}`} rows=${neighbours} onGo=${onGo}
+    <${Rows} caption=${`Neighbours, the heaviest ${Math.min(MAX_ROWS, neighbours.length)} of ${all}`} rows=${neighbours} total=${all} onGo=${onGo}
       columns=${[["Weight", ({ weight }) => html`<span class="weight" style=${{ width: `${48 * weight}px` }} aria-hidden="true"></span>${weight.toFixed(3)}`], ["Similar", ({ similarity }) => similarity.toFixed(3)], ["Return", (row) => decimal(row.return)]]} />
   `;
 }
@@ -107,7 +107,7 @@ function Sum({ account: { of, parts, sum, normalisation }, onGo }) {
   `;
 }
 
-function Rows({ caption, rows, columns, own, onGo }) {
+function Rows({ caption, rows, columns, own, total = rows.length, onGo }) {
   return html`
     <div class="scroll">
       <table>
@@ -128,6 +128,6 @@ function Rows({ caption, rows, columns, own, onGo }) {
         </tbody>
       </table>
     </div>
-    ${rows.length > MAX_ROWS ? html`<p class="quiet">and ${rows.length - MAX_ROWS} more</p>` : null}
+    ${total > MAX_ROWS ? html`<p class="quiet">and ${total - MAX_ROWS} more</p>` : null}
   `;
 }
