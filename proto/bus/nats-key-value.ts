@@ -9,7 +9,7 @@ import { immutableObjectError, KeyConflictError } from "./errors.ts";
 import { Feed } from "./feed.ts";
 import { checkKey, checkPattern } from "./names.ts";
 import type { NatsLink } from "./nats-link.ts";
-import { BrokerError, bounded, brokerCode, NoAnswer, plainBytes } from "./nats-link.ts";
+import { BrokerError, bounded, brokerCode, plainBytes } from "./nats-link.ts";
 import { background, backoffMs, sleep } from "./timers.ts";
 
 export interface BucketOptions {
@@ -66,9 +66,7 @@ export class NatsKeyValue implements KeyValue {
     try {
       return await this.#write(key, value, revision);
     } catch (error) {
-      if (!(error instanceof BrokerError) || revision === undefined) throw error;
-      if (error.code !== brokerCode.wrongLastSequence && error.code !== brokerCode.wrongLastSequenceUnknown)
-        throw error;
+      if (!isConflict(error) || revision === undefined) throw error;
       // A deleted key is absent to us, but to the broker its last revision is the deletion.
       const latest = revision === 0 ? await this.#latest(key) : undefined;
       if (latest?.deleted) return this.#write(key, value, latest.revision);
@@ -76,25 +74,32 @@ export class NatsKeyValue implements KeyValue {
     }
   }
 
-  async delete(key: string): Promise<void> {
+  async delete(key: string, { revision }: { revision?: number } = {}): Promise<void> {
     checkKey(key);
     const headers = newHeaders();
     headers.set("KV-Operation", "DEL");
-    await this.#link.store(this.#subject(key), new Uint8Array(0), { headers });
+    try {
+      await this.#write(key, new Uint8Array(0), revision, headers);
+    } catch (error) {
+      if (!isConflict(error) || revision === undefined) throw error;
+      if (await this.get(key)) throw new KeyConflictError(this.#bucket, key, revision, { cause: error });
+    }
   }
 
+  /** Asks for the stream's subjects: walking its messages, as the library does, stalls for seconds when one of them is overwritten meanwhile. */
   async keys(): Promise<string[]> {
-    return this.#link.repeat(`list the keys of bucket '${this.#bucket}'`, {}, async (leftMs) => {
-      const iterator = await this.#kv.keys();
-      const timer = setTimeout(() => iterator.stop(new NoAnswer("timeout")), leftMs);
-      try {
-        const keys: string[] = [];
-        for await (const key of iterator) keys.push(key); // Array.fromAsync is not in Node 20
-        return keys;
-      } finally {
-        clearTimeout(timer);
-      }
-    });
+    const { subjects = {} } = await this.#link.repeat(
+      `list the keys of bucket '${this.#bucket}'`,
+      {},
+      async (leftMs) => {
+        const filter = { subjects_filter: this.#subject(">") };
+        const path = `STREAM.INFO.KV_${this.#bucket}`;
+        return (await this.#link.api<{ state: { subjects?: Record<string, number> } }>(path, filter, leftMs)).state;
+      },
+    );
+    const keys = Object.keys(subjects).map((subject) => subject.slice(this.#subject("").length));
+    const entries = await Promise.all(keys.map((key) => this.get(key))); // a deleted key is a subject too
+    return keys.filter((_, i) => entries[i]);
   }
 
   watch(pattern: string, signal: AbortSignal): AsyncIterable<KeyValueEntry> {
@@ -197,8 +202,7 @@ export class NatsKeyValue implements KeyValue {
     return entry ? plain(entry) : undefined;
   }
 
-  async #write(key: string, value: Uint8Array, revision: number | undefined): Promise<number> {
-    const headers = newHeaders();
+  async #write(key: string, value: Uint8Array, revision?: number, headers = newHeaders()): Promise<number> {
     if (revision !== undefined) headers.set("Nats-Expected-Last-Subject-Sequence", String(revision));
     return (await this.#link.store(this.#subject(key), value, { headers })).sequence;
   }
@@ -259,4 +263,10 @@ export class NatsObjects implements ObjectStore {
 function plain(entry: Pick<KvWatchEntry, "key" | "value" | "revision" | "operation">): KeyValueEntry {
   const deleted = entry.operation !== "PUT";
   return { key: entry.key, value: plainBytes(entry.value), revision: entry.revision, deleted };
+}
+
+/** Whether a write was refused because another revision is the latest. */
+function isConflict(error: unknown): boolean {
+  if (!(error instanceof BrokerError)) return false;
+  return error.code === brokerCode.wrongLastSequence || error.code === brokerCode.wrongLastSequenceUnknown;
 }
