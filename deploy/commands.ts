@@ -32,6 +32,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: "play episodes for a run",
     load: () => import("./commands/actor.ts"),
   },
+  secure: {
+    summary: "make and renew the certificates, keys and permissions of a cluster",
+    load: () => import("./commands/secure.ts"),
+  },
   env: {
     summary: "list environments, check one of your own, or serve one to other processes",
     load: () => import("./commands/env.ts"),

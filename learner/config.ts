@@ -357,6 +357,12 @@ export const runSchema = defineConfig({
       default: "",
       about: "Path of a NATS credentials file.",
     },
+    secrets: {
+      section: "machine",
+      type: "text",
+      default: "",
+      about: "Folder made by `proxima secure init`, which has all that is needed here; PROXIMA_SECRETS when empty.",
+    },
     weightsHost: {
       section: "machine",
       type: "text",

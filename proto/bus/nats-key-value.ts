@@ -5,11 +5,11 @@ import { headers as newHeaders } from "@nats-io/nats-core";
 import type { ObjectStore as Objects } from "@nats-io/obj";
 import { Objm } from "@nats-io/obj";
 import type { KeyValue, KeyValueEntry, ObjectStore } from "./bus.ts";
-import { immutableObjectError, KeyConflictError } from "./errors.ts";
+import { immutableObjectError, KeyConflictError, NotPermittedError } from "./errors.ts";
 import { Feed } from "./feed.ts";
-import { checkKey, checkPattern } from "./names.ts";
+import { checkKey, checkPattern, subjectMatches } from "./names.ts";
 import type { NatsLink } from "./nats-link.ts";
-import { BrokerError, bounded, brokerCode, plainBytes } from "./nats-link.ts";
+import { BrokerError, bounded, brokerCode, forbiddenSubject, NoAnswer, plainBytes } from "./nats-link.ts";
 import { background, backoffMs, sleep } from "./timers.ts";
 
 export interface BucketOptions {
@@ -17,6 +17,9 @@ export interface BucketOptions {
   history?: number;
   replicas: number;
 }
+
+/** How often a watcher that may not create a consumer looks. */
+const LOOK_MS = 1_000;
 
 /** A key-value bucket over NATS: reads and watches by @nats-io/kv; writes by the link, which repeats them safely. */
 export class NatsKeyValue implements KeyValue {
@@ -27,7 +30,7 @@ export class NatsKeyValue implements KeyValue {
 
   static async open(link: NatsLink, jetstream: JetStreamClient, bucket: string, options: BucketOptions) {
     const { ttlMs, history = 1, replicas } = options;
-    return link.repeat(`open bucket '${bucket}'`, {}, async () => {
+    return openBucket(link, bucket, async () => {
       // Copies may answer direct reads with what was true a moment ago.
       const kv = await new Kvm(jetstream).create(bucket, {
         ttl: ttlMs,
@@ -185,7 +188,8 @@ export class NatsKeyValue implements KeyValue {
           revision = Math.max(revision, entry.revision);
           take(plain(entry));
         }
-      } catch {
+      } catch (error) {
+        if (forbiddenSubject(error) !== undefined) return this.#look(pattern, signal, take);
         // The broker is away, or not ready yet: try again.
       } finally {
         stopListening();
@@ -193,6 +197,27 @@ export class NatsKeyValue implements KeyValue {
         iterator?.stop();
       }
       if (!signal.aborted) await sleep(backoffMs(failures, 20, 2_000), signal).catch(() => undefined);
+    }
+  }
+
+  /** For roles that may not create consumers. Changes between two looks show as the last of them. */
+  async #look(pattern: string, signal: AbortSignal, take: (entry: KeyValueEntry) => void): Promise<void> {
+    const seen = new Map<string, number>();
+    while (!signal.aborted) {
+      try {
+        const keys = /[*>]/.test(pattern)
+          ? (await this.keys()).filter((key) => subjectMatches(pattern, key))
+          : [pattern];
+        for (const key of new Set([...keys, ...seen.keys()])) {
+          const entry = await this.#latest(key);
+          if (!entry || entry.revision === seen.get(key)) continue;
+          seen.set(key, entry.revision);
+          take(entry);
+        }
+      } catch {
+        // The broker is away: look again.
+      }
+      await sleep(LOOK_MS, signal).catch(() => undefined);
     }
   }
 
@@ -219,9 +244,7 @@ export class NatsObjects implements ObjectStore {
   readonly #objects: Objects;
 
   static async open(link: NatsLink, jetstream: JetStreamClient, bucket: string, { replicas }: { replicas: number }) {
-    const objects = await link.repeat(`open bucket '${bucket}'`, {}, () =>
-      new Objm(jetstream).create(bucket, { replicas }),
-    );
+    const objects = await openBucket(link, bucket, () => new Objm(jetstream).create(bucket, { replicas }));
     return new NatsObjects(link, bucket, objects);
   }
 
@@ -257,6 +280,29 @@ export class NatsObjects implements ObjectStore {
   #transfer<T>(what: string, bytes: number, attempt: () => Promise<T>): Promise<T> {
     const timeoutMs = Math.round(this.#link.timeoutMs + bytes / 1_000);
     return this.#link.repeat(what, { timeoutMs }, () => bounded(attempt(), timeoutMs));
+  }
+}
+
+/** A role that may not create the bucket waits for the one that may. */
+async function openBucket<T>(link: NatsLink, bucket: string, open: () => Promise<T>): Promise<T> {
+  let isAbsent = false;
+  try {
+    return await link.repeat(`open bucket '${bucket}'`, {}, async () => {
+      try {
+        return await open();
+      } catch (error) {
+        const subject = forbiddenSubject(error);
+        if (subject === undefined) throw error;
+        isAbsent = subject.startsWith("$JS.API.STREAM.CREATE.");
+        throw isAbsent ? new NoAnswer("timeout") : new NotPermittedError(`publish to '${subject}'`, { cause: error });
+      }
+    });
+  } catch (cause) {
+    if (!isAbsent) throw cause;
+    throw new Error(
+      `There is no bucket '${bucket}', and this role may not create it. Start the learner of its run first, or check the run's name.`,
+      { cause },
+    );
   }
 }
 

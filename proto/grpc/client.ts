@@ -82,7 +82,8 @@ export function connect<S extends DescService>(
   const client = new Client(address, channelCredentials(tls), channelOptions(tls?.serverName));
   const metadata = () => {
     const entries = new Metadata();
-    if (token) entries.set("authorization", `Bearer ${token}`);
+    const secret = typeof token === "function" ? token() : token;
+    if (secret) entries.set("authorization", `Bearer ${secret}`);
     return entries;
   };
   const methods: Record<string, unknown> = {};
