@@ -17,6 +17,10 @@ export interface SecuredBroker {
   root: string;
   url: string;
   process: ChildProcess;
+  /** What the server said. */
+  log(): string;
+  /** Has it read its configuration again; resolves when that is done. */
+  reload(): Promise<void>;
   /** A client that holds the role. */
   connect(role: Role, options?: Partial<NatsOptions>): ReturnType<typeof connectNats>;
   stop(): Promise<void>;
@@ -36,7 +40,7 @@ export async function securedBroker(runs: readonly string[]): Promise<SecuredBro
   });
   let log = "";
   child.stderr!.on("data", (bytes) => {
-    log = `${log}${bytes}`.slice(-4_000);
+    log += bytes;
   });
   const ended = once(child, "exit");
   const port = await Promise.race([portIn(ports), ended.then(() => Promise.reject(new Error(`nats-server: ${log}`)))]);
@@ -45,6 +49,13 @@ export async function securedBroker(runs: readonly string[]): Promise<SecuredBro
     root,
     url,
     process: child,
+    log: () => log,
+    async reload() {
+      const reloads = () => log.split("Reloaded server configuration").length;
+      const before = reloads();
+      child.kill("SIGHUP");
+      while (reloads() === before) await once(child.stderr!, "data");
+    },
     connect: (role, options = {}) => connectNats({ servers: url, ...roleSecrets(root, role)!.bus, ...options }),
     async stop() {
       child.kill("SIGTERM");
