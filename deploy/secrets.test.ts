@@ -170,7 +170,10 @@ describe.skipIf(!broker)("at the broker", () => {
       const { balance } = await learner.until(({ type }) => type === "end");
       expect(balance).toMatchObject({ balanced: true, inFlight: 0 });
       expect(await learner.exited).toBe(0);
-      const violations = broker!.log().split("\n").filter((line) => /violation.*training/i.test(line));
+      const violations = broker!
+        .log()
+        .split("\n")
+        .filter((line) => /violation.*training/i.test(line));
       // An actor asks first, and then makes do with what the learner has created.
       expect(violations.filter((line) => !/\.CREATE\./.test(line))).toEqual([]);
     } finally {
