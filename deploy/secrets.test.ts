@@ -152,6 +152,20 @@ describe.skipIf(!broker)("at the broker", () => {
     expect((await failure(bucket.put("run", new Uint8Array(1)))).name).toBe("NotPermittedError");
   });
 
+  test("an operator stores a bundle that a node fetches and cannot replace", async () => {
+    const [operator, node] = await Promise.all((["operator", "node"] as const).map((role) => broker!.connect(role)));
+    closers.push(
+      () => operator!.close(),
+      () => node!.close(),
+    );
+    const bytes = new Uint8Array(300_000).map((_, i) => i % 251);
+    await (await operator!.objects(names.bundleStore)).put("bundle", bytes);
+    const bundles = await node!.objects(names.bundleStore);
+    expect(await bundles.get("bundle")).toEqual(bytes);
+    await expect(bundles.put("other", bytes)).rejects.toThrow();
+    expect(await bundles.get("other")).toBeUndefined();
+  });
+
   test("whoever has no certificate of ours, or no key, is refused and told what is missing", async () => {
     const { tls, ...rest } = roleSecrets(broker!.root, "node")!.bus;
     const { caFile, servername } = tls as Record<string, string>;
@@ -265,6 +279,19 @@ describe("at the learner", () => {
     const anonymous = await failure(client({ tls: { ca, serverName }, token: node.token }).weights.report({}, soon));
     expect(anonymous.code).toBe(status.UNAVAILABLE);
     expect(anonymous.message).toContain("client certificate");
+  });
+
+  test("a relay receives weights from the learner and serves them to nodes, which do not take it for the learner", async () => {
+    const { client: upstream, server: security } = roleSecrets(root, "relay")!;
+    expect(await first(client(upstream).weights.fetch({ run }, soon))).toBeDefined();
+    const relay = await weightsServer({ run, services: [learnerService(controls)], ...security });
+    closers.push(() => relay.close(0));
+    relay.publish({ counter: 0, weights: new Float32Array(4) });
+    const weights = connect(WeightsService, relay.address, roleSecrets(root, "node")!.client);
+    const learner = connect(LearnerService, relay.address, roleSecrets(root, "operator")!.client);
+    closers.push(weights.close, learner.close);
+    expect(await first(weights.client.fetch({ run }, soon))).toBeDefined();
+    expect((await failure(learner.client.status({}, soon))).code).toBe(status.UNAVAILABLE);
   });
 
   test("a node's certificate does not make a server", async () => {
@@ -386,14 +413,14 @@ describe("the folder", () => {
     await initSecrets(folder, { hosts: ["10.0.0.5"], days: 1, listen: "127.0.0.1:-1", runs: [run] });
     const files = secretFiles(folder);
     const token = text(files.of("operator").token);
-    for (const holder of ["learner", "node", "viewer"] as const) {
+    for (const holder of ["learner", "node", "relay", "viewer"] as const) {
       const own = files.of(holder);
       expect(statSync(own.folder).mode & 0o777).toBe(0o700);
       for (const name of readdirSync(own.folder)) {
         expect(statSync(join(own.folder, name)).mode & 0o777).toBe(0o600);
         expect(text(join(own.folder, name))).not.toContain(token);
       }
-      expect(existsSync(own.access)).toBe(holder === "learner");
+      expect(existsSync(own.access)).toBe(holder === "learner" || holder === "relay");
     }
     expect(new X509Certificate(text(files.of("broker").cert)).subjectAltName).toContain("10.0.0.5");
     expect((await failure(initSecrets(folder, { hosts: [], days: 1, listen: "", runs: [run] }))).message).toContain(

@@ -9,7 +9,7 @@ import { LearnerService } from "./gen/proxima/v1/learner_pb.ts";
 import { WeightsService } from "./gen/proxima/v1/weights_pb.ts";
 import { runsBucket, type Subjects, subjects } from "./subjects.ts";
 
-export const roles = ["operator", "learner", "node", "viewer"] as const;
+export const roles = ["operator", "learner", "node", "relay", "viewer"] as const;
 export type Role = (typeof roles)[number];
 
 export interface Permissions {
@@ -138,7 +138,7 @@ export const rights: readonly Right[] = [
   },
   {
     what: "receive weights",
-    roles: ["operator", "node"],
+    roles: ["operator", "node", "relay"],
     calls: WeightsService.methods.map(({ name }) => `/${WeightsService.typeName}/${name}`),
   },
   {
