@@ -1,22 +1,25 @@
 /** A learner from its configuration: builds the parts, announces the run on the bus, trains, and takes everything down again. */
 import type { EnvironmentSpec } from "../envs/environment.ts";
 import { loadEnvironment } from "../envs/registry.ts";
+import { HEARTBEAT_TTL_MS } from "../policy/heartbeat.ts";
 import { buildPolicy, policyDefinition, resolvePolicyOptions } from "../policy/registry.ts";
 import { encodeRunState, runStateKey } from "../policy/run-state.ts";
 import type { TensorProvider } from "../policy/tensor/tensors.ts";
 import type { Bus } from "../proto/bus/bus.ts";
 import type { ServerSecurity } from "../proto/grpc.ts";
-import { DIRECTORY_TTL_MS, taskQueue } from "../proto/joining.ts";
+import { taskQueue } from "../proto/joining.ts";
 import { runsBucket, type Subjects, subjects as subjectsOf } from "../proto/subjects.ts";
 import { estimator as estimatorByName, resolveEstimatorOptions } from "./advantage/index.ts";
 import { TrajectoryArchive } from "./archive.ts";
 import { CheckpointStore } from "./checkpoint.ts";
 import type { RunConfig } from "./config.ts";
 import { learnerControls } from "./controls.ts";
+import { Fleet } from "./fleet.ts";
 import { gradientEngine } from "./gradient-threads.ts";
 import { type IterationRecord, Learner, type LearnerStatus } from "./learner.ts";
 import { learnerService } from "./learner-service.ts";
 import { train } from "./loop.ts";
+import { diagnose, watchdog } from "./watchdog.ts";
 import { readWeights } from "./weights-file.ts";
 import { type WeightsServer, type WeightsSubscriber, weightsServer } from "./weights-server.ts";
 
@@ -98,11 +101,28 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
     checkpoints,
     incarnation,
     publish: (counter, weights) => void server!.publish({ counter, weights, incarnation: String(incarnation) }),
-    onIteration: (record) => deps.onIteration({ ...record, lag: lagOf(server!.subscribers()) }),
+    onIteration: (record) => {
+      const { iterationMs = 0, waitMs = 0 } = record.timing;
+      const episodes = record.values["credit/episodes"] ?? 0;
+      const timing = { ...record.timing, ...fleet.signal({ iterationMs, waitMs, episodes }) };
+      deps.onIteration({ ...record, timing, lag: lagOf(server!.subscribers()) });
+    },
     onBatch: archive?.keep.bind(archive),
     onNotice: deps.onNotice,
   });
   let server: WeightsServer | undefined;
+  const fleet = new Fleet(bus, subjects);
+  const ended = new AbortController();
+  const look = () =>
+    diagnose({
+      nowMs: Date.now(),
+      run: config.run,
+      learner: learner.status(),
+      weightsAddress: server!.address,
+      actors: fleet.actors(),
+      queues: fleet.queues,
+      brokerAway: fleet.brokerAway,
+    });
   try {
     server = await weightsServer({
       run: config.run,
@@ -110,7 +130,15 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
       port: config.weightsPort,
       ...deps.security,
       services: [
-        learnerService(learnerControls({ run: config.run, environment: source.spec, learner, server: () => server! })),
+        learnerService(
+          learnerControls({
+            run: config.run,
+            environment: source.spec,
+            learner,
+            server: () => server!,
+            diagnose: look,
+          }),
+        ),
       ],
     });
     const { subscribers } = server;
@@ -128,6 +156,7 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
         environment: { generation: 0, reference: config.env, arguments: environmentArguments, digest },
         weights: server.address,
         weightsEncoding: config.weightsEncoding,
+        ...(config.interruptAfter > 0 ? { interruptAfter: config.interruptAfter } : {}),
       }),
     );
     await (await bus.keyValue(runsBucket)).put(config.run, new TextEncoder().encode(String(incarnation)));
@@ -138,13 +167,23 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
       parameterCount: policy.layout.reduce((n, p) => n + p.shape.reduce((a, b) => a * b, 1), 0),
       resumedFrom: resumed?.counters.iteration,
     });
+    await fleet.watch(ended.signal);
+    const { stallTimeoutMs } = config;
+    const movedAtMs = () => movedLast(learner.status());
+    watchdog({ stallTimeoutMs, movedAtMs, diagnose: look, onNotice: deps.onNotice }, ended.signal);
     await train(learner, signal);
     return { counters: learner.counters, balance: learner.ledger.balance() };
   } finally {
+    ended.abort();
     await learner.close();
     await archive?.close();
     await server?.close();
   }
+}
+
+/** The loop went on to its next section, or an episode came. */
+function movedLast({ sinceMs, lastArrival, lastNoResult }: LearnerStatus): number {
+  return Math.max(Date.now() - sinceMs, lastArrival?.atMs ?? 0, lastNoResult?.atMs ?? 0);
 }
 
 async function openStreams(bus: Bus, subjects: Subjects): Promise<void> {
@@ -171,7 +210,7 @@ async function openStreams(bus: Bus, subjects: Subjects): Promise<void> {
   });
   // Actors may lack the permission to make these.
   await (await bus.puller(taskQueue(subjects))).close();
-  await bus.keyValue(subjects.directoryBucket, { ttlMs: DIRECTORY_TTL_MS });
+  await bus.keyValue(subjects.directoryBucket, { ttlMs: HEARTBEAT_TTL_MS });
 }
 
 function lagOf(subscribers: readonly WeightsSubscriber[]): WeightsLag {
