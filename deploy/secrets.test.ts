@@ -175,12 +175,15 @@ describe.skipIf(!broker)("at the broker", () => {
     expect((await failure(keyless)).message).toContain("refused this connection, which showed no credentials");
   });
 
-  test("learner and actor of a run do everything they need with what their roles may", async () => {
+  test("learner, actor and operator of a run do everything they need with what their roles may", async () => {
     const folder = mkdtempSync(join(tmpdir(), "proxima-secured-"));
     const access = ["--nats", broker!.url, "--secrets", broker!.root, "--run", "training"];
-    const learner = new TestingProcess(["learner", ...access, "--env", "cartpole", "--iterations", "2"], folder);
+    const learner = new TestingProcess(["learner", ...access, "--env", "cartpole", "--iterations", "4"], folder);
     const actor = new TestingProcess(["actor", ...access], folder);
     try {
+      await learner.until(({ type }) => type === "iteration");
+      const operator = new TestingProcess(["checkpoint", ...access], folder);
+      expect(await operator.exited).toBe(0);
       const { balance } = await learner.until(({ type }) => type === "end");
       expect(balance).toMatchObject({ balanced: true, inFlight: 0 });
       expect(await learner.exited).toBe(0);
