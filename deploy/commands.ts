@@ -56,6 +56,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: "look at this machine, or at a run: what is wrong, who waits for whom, what to try",
     load: () => import("./commands/doctor.ts"),
   },
+  secure: {
+    summary: "make and renew the certificates, keys and permissions of a cluster",
+    load: () => import("./commands/secure.ts"),
+  },
   env: {
     summary: "list environments, check one of your own, or serve one to other processes",
     load: () => import("./commands/env.ts"),

@@ -3,10 +3,13 @@
 import type { EnvironmentSpec } from "../envs/environment.ts";
 import { loadEnvironment } from "../envs/registry.ts";
 import packageJson from "../package.json" with { type: "json" };
+import { HEARTBEAT_TTL_MS } from "../policy/heartbeat.ts";
 import { buildPolicy, policyDefinition, resolvePolicyOptions } from "../policy/registry.ts";
 import { encodeRunState, runStateKey } from "../policy/run-state.ts";
 import type { TensorProvider } from "../policy/tensor/tensors.ts";
 import type { Bus } from "../proto/bus/bus.ts";
+import type { ServerSecurity } from "../proto/grpc.ts";
+import { taskQueue } from "../proto/joining.ts";
 import { runsBucket, type Subjects, subjects as subjectsOf } from "../proto/subjects.ts";
 import { estimator as estimatorByName, resolveEstimatorOptions } from "./advantage/index.ts";
 import { TrajectoryArchive } from "./archive.ts";
@@ -28,6 +31,8 @@ export interface RunDependencies {
   bus: Bus;
   provider: TensorProvider;
   checkpointsFolder: string;
+  /** For the weights server. */
+  security?: ServerSecurity;
   onIteration(record: IterationRecord & { lag: WeightsLag }): void;
   /** Where the trajectories of the newest `keepTrajectories` iterations go; nowhere when absent. */
   trajectoriesFolder?: string;
@@ -130,6 +135,7 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
       host: config.weightsHost,
       port: config.weightsPort,
       onHeld: (actor, counter) => tracer?.used(actor, counter, Date.now()),
+      ...deps.security,
       services: [
         learnerService(
           learnerControls({
@@ -215,6 +221,9 @@ async function openStreams(bus: Bus, subjects: Subjects): Promise<void> {
     dedupWindowMs: 120_000,
     retention: "limits",
   });
+  // Actors may lack the permission to make these.
+  await (await bus.puller(taskQueue(subjects))).close();
+  await bus.keyValue(subjects.directoryBucket, { ttlMs: HEARTBEAT_TTL_MS });
 }
 
 function lagOf(subscribers: readonly WeightsSubscriber[]): WeightsLag {
