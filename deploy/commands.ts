@@ -60,6 +60,14 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: "make and renew the certificates, keys and permissions of a cluster",
     load: () => import("./commands/secure.ts"),
   },
+  node: {
+    summary: "offer this machine to actors, and run those that fit",
+    load: () => import("./commands/node.ts"),
+  },
+  top: {
+    summary: "watch nodes, actors and runs",
+    load: () => import("./commands/top.ts"),
+  },
   env: {
     summary: "list environments, check one of your own, or serve one to other processes",
     load: () => import("./commands/env.ts"),
