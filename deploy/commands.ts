@@ -32,6 +32,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: "play episodes for a run",
     load: () => import("./commands/actor.ts"),
   },
+  relay: {
+    summary: "serve a run's weights on, so that many actors do not all ask the learner",
+    load: () => import("./commands/relay.ts"),
+  },
   env: {
     summary: "list environments, check one of your own, or serve one to other processes",
     load: () => import("./commands/env.ts"),
