@@ -164,6 +164,8 @@ async function openStreams(bus: Bus, subjects: Subjects): Promise<void> {
     dedupWindowMs: 120_000,
     retention: "limits",
   });
+  // Opened by the one who knows how many copies there should be.
+  await bus.keyValue(subjects.directoryBucket);
 }
 
 function lagOf(subscribers: readonly WeightsSubscriber[]): WeightsLag {

@@ -136,7 +136,12 @@ async function wire(config: DevConfig, folder: RunFolder, output: Output, signal
   let actors: ActorProcesses | undefined;
   try {
     const credentials = config.natsCredentials === "" ? undefined : await Bun.file(config.natsCredentials).text();
-    const bus = await openBus(url, { name: `proxima learner ${folder.name}`, credentials, signal });
+    const bus = await openBus(url, {
+      name: `proxima learner ${folder.name}`,
+      credentials,
+      replicas: config.natsReplicas,
+      signal,
+    });
     const { file, args } = await actorCommand(config.actorRuntime);
     const learn: Learn = async (run, deps, until) => {
       const lost = new AbortController();

@@ -32,7 +32,12 @@ export const command: Command = {
       output.event("config", { config, origins: resolved.origins });
       output.say(`Actors join with: proxima actor --run ${folder.name} --nats ${config.nats}`);
       const credentials = config.natsCredentials === "" ? undefined : await readFile(config.natsCredentials, "utf8");
-      const bus = await openBus(config.nats, { name: `proxima learner ${folder.name}`, credentials, signal });
+      const bus = await openBus(config.nats, {
+        name: `proxima learner ${folder.name}`,
+        credentials,
+        replicas: config.natsReplicas,
+        signal,
+      });
       try {
         const { counters, balance } = await trainRun({
           config,
