@@ -186,7 +186,7 @@ async function untilReleased(storeDir: string, pidFile: string, timeoutMs: numbe
 }
 
 /** The process id may meanwhile belong to something else. */
-async function isNatsServer(pid: number): Promise<boolean> {
+export async function isNatsServer(pid: number): Promise<boolean> {
   const command = await runProgram("ps", ["-o", "comm=", "-p", String(pid)]).catch(() => "");
   return command.includes("nats-server");
 }

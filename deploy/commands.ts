@@ -36,6 +36,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: "serve a run's weights on, so that many actors do not all ask the learner",
     load: () => import("./commands/relay.ts"),
   },
+  secure: {
+    summary: "make and renew the certificates, keys and permissions of a cluster",
+    load: () => import("./commands/secure.ts"),
+  },
   env: {
     summary: "list environments, check one of your own, or serve one to other processes",
     load: () => import("./commands/env.ts"),

@@ -6,6 +6,7 @@ import { tensorBoardFile } from "../learner/metrics/tensorboard.ts";
 import { type ReadyInfo, type RunDependencies, runLearner } from "../learner/run.ts";
 import { tensorProvider } from "../policy/tensor/provider.ts";
 import type { Bus } from "../proto/bus/index.ts";
+import type { ServerSecurity } from "../proto/grpc.ts";
 import type { Output } from "./output.ts";
 import { colours, liveView, noColours, ProgressState, type ProgressView, plainView } from "./progress-view.ts";
 import type { RunFolder } from "./run-folder.ts";
@@ -14,6 +15,7 @@ export interface TrainRunOptions {
   config: RunConfig;
   folder: RunFolder;
   bus: Bus;
+  security?: ServerSecurity;
   output: Output;
   signal: AbortSignal;
   /** The learner, possibly with actors around it. Default: alone. */
@@ -24,7 +26,7 @@ export type Learn = (config: RunConfig, deps: RunDependencies, signal: AbortSign
 
 /** Trains until the configured end; rejects with the signal's reason when that aborts. */
 export async function trainRun(options: TrainRunOptions) {
-  const { config, folder, bus, output, signal, learn = runLearner } = options;
+  const { config, folder, bus, security, output, signal, learn = runLearner } = options;
   let sinks: MetricsSink | undefined;
   let view: ProgressView | undefined;
   let status: ReadyInfo["status"] | undefined;
@@ -40,6 +42,7 @@ export async function trainRun(options: TrainRunOptions) {
       config,
       {
         bus,
+        security,
         provider: tensorProvider(config.provider),
         checkpointsFolder: folder.checkpoints,
         trajectoriesFolder: folder.trajectories,

@@ -308,6 +308,28 @@ export const runSchema = defineConfig({
       unit: "iterations",
       about: "Newest iterations whose trajectories stay on disk for `proxima replay`; 0: none.",
     },
+    maxReward: {
+      section: "safety",
+      type: "number",
+      default: 0,
+      min: 0,
+      about: "A trajectory with a reward of greater magnitude is refused; 0: no bound.",
+    },
+    maxReturn: {
+      section: "safety",
+      type: "number",
+      default: 0,
+      min: 0,
+      about: "A trajectory with a return of greater magnitude is refused; 0: no bound.",
+    },
+    quarantineAfter: {
+      section: "safety",
+      type: "integer",
+      default: 10,
+      min: 0,
+      unit: "refused trajectories",
+      about: "Nothing more is taken from an actor that sent this many; 0: no quarantine.",
+    },
     stallTimeoutMs: {
       section: "safety",
       type: "integer",
@@ -365,6 +387,12 @@ export const runSchema = defineConfig({
       max: 5,
       unit: "servers",
       about: "Copies of each stream and bucket in a NATS cluster: with 3, the loss of one server loses nothing.",
+    },
+    secrets: {
+      section: "machine",
+      type: "text",
+      default: "",
+      about: "Folder made by `proxima secure init`, which has all that is needed here; PROXIMA_SECRETS when empty.",
     },
     weightsHost: {
       section: "machine",

@@ -13,6 +13,7 @@ import type { Trajectory } from "../proto/trajectory.ts";
 import type { Credit, EstimatorDefinition } from "./advantage/index.ts";
 import { assembleBatch, type Batch, succeeded } from "./batch.ts";
 import type { Checkpoint, CheckpointStore, Counters } from "./checkpoint.ts";
+import { Conduct, excess } from "./conduct.ts";
 import type { RunConfig } from "./config.ts";
 import type { GradientEngine } from "./gradients.ts";
 import { Inbox } from "./inbox.ts";
@@ -83,6 +84,7 @@ export class Learner {
   readonly #tasks: TaskIssuer;
   readonly #watch = new Stopwatch();
   readonly #stop = new AbortController();
+  readonly #conduct: Conduct;
   #ledger = new Ledger();
   #isRestored = false;
   /** Iterations in a row that trained nothing. */
@@ -110,6 +112,14 @@ export class Learner {
     }
     this.#engine = deps.gradients(this.#model);
     this.#sampling = taskSampling(config.taskSampling, deps.source, config.seed);
+    this.#conduct = new Conduct({
+      quarantineAfter: config.quarantineAfter,
+      onQuarantine: (actor, reason) =>
+        deps.onNotice(
+          `Actor ${actor} is quarantined: ${config.quarantineAfter} of its trajectories were refused, the last because ${reason}. ` +
+            "Stop it, and if it is not yours renew the nodes' secrets ('proxima secure rotate --role node --graceHours 0').",
+        ),
+    });
     this.#tasks = new TaskIssuer({
       bus: deps.bus,
       subjects: deps.subjects,
@@ -315,7 +325,8 @@ export class Learner {
       ledger: this.#ledger,
       learningRate,
     });
-    this.#deps.onIteration({ iteration, envSteps: this.counters.envSteps, values, timing: this.#watch.lap(envSteps) });
+    const timing = { ...this.#watch.lap(envSteps), ...this.#conduct.lap() };
+    this.#deps.onIteration({ iteration, envSteps: this.counters.envSteps, values, timing });
   }
 
   /**
@@ -411,13 +422,12 @@ export class Learner {
 
   /** Why a trajectory cannot be the answer to the task this run issued; undefined when it can. */
   #misfit(trajectory: Trajectory, name: MemberName): string | undefined {
-    const { subjects, source } = this.#deps;
+    const { subjects, source, config } = this.#deps;
     const { task, seed } = this.#tasks.assignment(name);
     const asked = { run: subjects.run, ...name, task, seed };
-    return misfit(trajectory, asked, source.spec, {
-      from: this.#tasks.oldestWeights(name.iteration),
-      to: name.iteration,
-    });
+    const weights = { from: this.#tasks.oldestWeights(name.iteration), to: name.iteration };
+    const problem = misfit(trajectory, asked, source.spec, weights) ?? excess(trajectory, config);
+    return this.#conduct.judge(trajectory, problem);
   }
 
   async #issueWaiting(iteration: number): Promise<void> {

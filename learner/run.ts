@@ -5,6 +5,8 @@ import { buildPolicy, policyDefinition, resolvePolicyOptions } from "../policy/r
 import { encodeRunState, runStateKey } from "../policy/run-state.ts";
 import type { TensorProvider } from "../policy/tensor/tensors.ts";
 import type { Bus } from "../proto/bus/bus.ts";
+import type { ServerSecurity } from "../proto/grpc.ts";
+import { DIRECTORY_TTL_MS, taskQueue } from "../proto/joining.ts";
 import { runsBucket, type Subjects, subjects as subjectsOf } from "../proto/subjects.ts";
 import { estimator as estimatorByName, resolveEstimatorOptions } from "./advantage/index.ts";
 import { TrajectoryArchive } from "./archive.ts";
@@ -22,6 +24,8 @@ export interface RunDependencies {
   bus: Bus;
   provider: TensorProvider;
   checkpointsFolder: string;
+  /** For the weights server. */
+  security?: ServerSecurity;
   onIteration(record: IterationRecord & { lag: WeightsLag }): void;
   /** Where the trajectories of the newest `keepTrajectories` iterations go; nowhere when absent. */
   trajectoriesFolder?: string;
@@ -104,6 +108,7 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
       run: config.run,
       host: config.weightsHost,
       port: config.weightsPort,
+      ...deps.security,
       services: [
         learnerService(learnerControls({ run: config.run, environment: source.spec, learner, server: () => server! })),
       ],
@@ -164,8 +169,9 @@ async function openStreams(bus: Bus, subjects: Subjects): Promise<void> {
     dedupWindowMs: 120_000,
     retention: "limits",
   });
-  // Opened by the one who knows how many copies there should be.
-  await bus.keyValue(subjects.directoryBucket);
+  // Actors may lack the permission to make these, and do not know how many copies there should be.
+  await (await bus.puller(taskQueue(subjects))).close();
+  await bus.keyValue(subjects.directoryBucket, { ttlMs: DIRECTORY_TTL_MS });
 }
 
 function lagOf(subscribers: readonly WeightsSubscriber[]): WeightsLag {

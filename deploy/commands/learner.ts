@@ -5,6 +5,7 @@ import { ConfigError, formatConfig } from "../../proto/config.ts";
 import { type Command, exitCodes } from "../command.ts";
 import { resolveRunConfig } from "../run-config.ts";
 import { createRunFolder, resumeRunFolder, storeConfig } from "../run-folder.ts";
+import { roleSecrets } from "../secrets/role-secrets.ts";
 import { trainRun } from "../train-run.ts";
 
 export const command: Command = {
@@ -21,6 +22,7 @@ export const command: Command = {
         "a learner's actors are other processes, so it needs a NATS server: --nats nats://host:4222 ('proxima dev' finds or starts one)",
       ]);
     }
+    const secrets = roleSecrets(config.secrets, "learner");
     const folder = config.resume
       ? resumeRunFolder("runs", config.run)
       : createRunFolder("runs", { name: config.run, env: config.env });
@@ -32,9 +34,11 @@ export const command: Command = {
       output.event("config", { config, origins: resolved.origins });
       output.say(`Actors join with: proxima actor --run ${folder.name} --nats ${config.nats}`);
       const credentials = config.natsCredentials === "" ? undefined : await readFile(config.natsCredentials, "utf8");
+      const name = `proxima learner ${folder.name}`;
       const bus = await openBus(config.nats, {
-        name: `proxima learner ${folder.name}`,
+        name,
         credentials,
+        ...secrets?.bus,
         replicas: config.natsReplicas,
         signal,
       });
@@ -43,6 +47,7 @@ export const command: Command = {
           config,
           folder,
           bus,
+          security: secrets?.server,
           output,
           signal,
         });

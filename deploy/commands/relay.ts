@@ -3,6 +3,7 @@ import { ConfigError, defineConfig, formatConfig, resolveConfig } from "../../pr
 import { type Command, exitCodes } from "../command.ts";
 import { readConfigFile } from "../config-file.ts";
 import { relay } from "../relay.ts";
+import { roleSecrets } from "../secrets/role-secrets.ts";
 
 const schema = defineConfig({
   title: "relay",
@@ -36,6 +37,13 @@ const schema = defineConfig({
       min: 0,
       max: 65_535,
       about: "Port on which weights are served; 0: any free one.",
+    },
+    secrets: {
+      section: "relay",
+      type: "text",
+      default: "",
+      about:
+        "Folder made by `proxima secure init`, with the learner's part, in whose place a relay stands; PROXIMA_SECRETS when empty.",
     },
     graceMs: {
       section: "relay",
@@ -71,9 +79,13 @@ export const command: Command = {
     const { config } = resolved;
     output.say(formatConfig(schema, resolved));
     output.event("config", { config, origins: resolved.origins });
+    const { secrets: folder, ...settings } = config;
+    const secrets = roleSecrets(folder, "learner");
     let state = "";
     const serving = await relay({
-      ...config,
+      ...settings,
+      ...secrets?.server,
+      upstreamSecurity: secrets?.client,
       name: `relay-${hostname()}-${process.pid}`,
       onWeights({ version }) {
         const subscribers = serving.subscribers().length;
