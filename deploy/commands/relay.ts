@@ -43,7 +43,7 @@ const schema = defineConfig({
       type: "text",
       default: "",
       about:
-        "Folder made by `proxima secure init`, with the learner's part, in whose place a relay stands; PROXIMA_SECRETS when empty.",
+        "Folder made by `proxima secure init`, with the parts of learner (as which it serves) and node (as which it subscribes); PROXIMA_SECRETS when empty.",
     },
     graceMs: {
       section: "relay",
@@ -80,12 +80,13 @@ export const command: Command = {
     output.say(formatConfig(schema, resolved));
     output.event("config", { config, origins: resolved.origins });
     const { secrets: folder, ...settings } = config;
-    const secrets = roleSecrets(folder, "learner");
+    const served = roleSecrets(folder, "learner");
+    const subscribed = roleSecrets(folder, "node");
     let state = "";
     const serving = await relay({
       ...settings,
-      ...secrets?.server,
-      upstreamSecurity: secrets?.client,
+      ...served?.server,
+      upstreamSecurity: subscribed?.client,
       name: `relay-${hostname()}-${process.pid}`,
       onWeights({ version }) {
         const subscribers = serving.subscribers().length;
