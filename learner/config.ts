@@ -430,6 +430,15 @@ export const runSchema = defineConfig({
       default: "",
       about: "Path of a NATS credentials file.",
     },
+    natsReplicas: {
+      section: "machine",
+      type: "integer",
+      default: 1,
+      min: 1,
+      max: 5,
+      unit: "servers",
+      about: "Copies of each stream and bucket in a NATS cluster: with 3, the loss of one server loses nothing.",
+    },
     secrets: {
       section: "machine",
       type: "text",

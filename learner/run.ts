@@ -221,7 +221,7 @@ async function openStreams(bus: Bus, subjects: Subjects): Promise<void> {
     dedupWindowMs: 120_000,
     retention: "limits",
   });
-  // Actors may lack the permission to make these.
+  // Actors may lack the permission to make these, and do not know how many copies there should be.
   await (await bus.puller(taskQueue(subjects))).close();
   await bus.keyValue(subjects.directoryBucket, { ttlMs: HEARTBEAT_TTL_MS });
 }

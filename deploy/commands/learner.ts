@@ -84,7 +84,13 @@ export const command: Command = {
       output.say(`Actors join with: proxima actor --run ${folder.name} --nats ${config.nats}`);
       const credentials = config.natsCredentials === "" ? undefined : await readFile(config.natsCredentials, "utf8");
       const name = `proxima learner ${folder.name}`;
-      const bus = await openBus(config.nats, { name, credentials, ...secrets?.bus, signal });
+      const bus = await openBus(config.nats, {
+        name,
+        credentials,
+        ...secrets?.bus,
+        replicas: config.natsReplicas,
+        signal,
+      });
       try {
         const { counters, balance } = await trainRun({
           config,
