@@ -3,6 +3,7 @@
  * iteration takes. It reads the run's folder and asks over gRPC like any other page.
  */
 import { once } from "node:events";
+import { extname } from "node:path";
 import { Worker } from "node:worker_threads";
 import type { Ui } from "./server.ts";
 
@@ -19,7 +20,7 @@ export type UiReport = { url: string } | { failure: string };
 
 /** Rejects when the page cannot be served. */
 export async function serveUiBeside(birth: UiBirth): Promise<Ui> {
-  const worker = new Worker(new URL("./ui-worker.ts", import.meta.url), { workerData: birth });
+  const worker = new Worker(new URL(`./ui-worker${extname(import.meta.url)}`, import.meta.url), { workerData: birth });
   worker.unref();
   const [report] = (await once(worker, "message")) as [UiReport];
   const close = async () => void (await worker.terminate());
