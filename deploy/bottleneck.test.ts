@@ -9,6 +9,7 @@ describe("sectionsOf()", () => {
       "time/iterationMs": 100,
       "time/updateMs": 25,
       "time/waitMs": 75,
+      "time/pauseMs": 5000,
       "time/envStepsPerSecond": 9,
       "episode/length": 3,
     });

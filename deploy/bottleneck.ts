@@ -11,6 +11,7 @@ export interface Section {
 
 /** What a section of the loop's stopwatch means to a reader. */
 export const sectionLabels: Readonly<Record<string, string>> = {
+  pause: "paused",
   issue: "issuing tasks",
   wait: "waiting for episodes",
   assemble: "assembling",
@@ -20,12 +21,15 @@ export const sectionLabels: Readonly<Record<string, string>> = {
   commit: "checkpoint",
 };
 
+/** The sum of the others, and what somebody has asked for. */
+const notWork = new Set(["iteration", "pause"]);
+
 /** The longest first. @param ms time by metric name; those named `time/<section>Ms` count */
 export function sectionsOf(ms: Iterable<readonly [name: string, ms: number]>): Section[] {
   const sections: { name: string; ms: number }[] = [];
   for (const [metric, value] of ms) {
     const name = /^time\/(.+)Ms$/.exec(metric)?.[1];
-    if (name && name !== "iteration" && Number.isFinite(value)) sections.push({ name, ms: value });
+    if (name && !notWork.has(name) && Number.isFinite(value)) sections.push({ name, ms: value });
   }
   const total = sections.reduce((sum, section) => sum + section.ms, 0);
   return sections

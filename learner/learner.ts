@@ -66,7 +66,7 @@ export interface IterationRecord {
 
 /** What the loop is at right now, for whoever watches. */
 export interface LearnerStatus {
-  /** A section of the stopwatch: issue, wait, assemble, advantages, update, broadcast, commit. */
+  /** A section of the stopwatch: pause, issue, wait, assemble, advantages, update, broadcast, commit. */
   section: string;
   sinceMs: number;
   /** Of the iteration under way. */
@@ -224,8 +224,9 @@ export class Learner {
 
   /** Issues what the staleness bound allows: the tasks of this iteration and of `maxStaleness` ones ahead. */
   async issueTasks(iteration: number, signal: AbortSignal): Promise<void> {
-    this.#watch.start("issue");
+    if (this.#paused) this.#watch.start("pause");
     while (this.#paused) await Promise.race([this.#paused.promise, aborted(signal)]);
+    this.#watch.start("issue");
     for (let i = this.#issuedBefore; i <= iteration + this.#maxStaleness; i++) {
       if (!this.#ledger.groups(i)) this.#start(i, this.#groupsPerIteration());
       await this.#issueWaiting(i);
