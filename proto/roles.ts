@@ -56,6 +56,7 @@ export const rights: readonly Right[] = [
       "$JS.API.STREAM.NAMES",
       ...api(["STREAM.INFO", "CONSUMER.LIST"], [...streamsOf(s), ...bucketsOf(s)]),
       ...api(["DIRECT.GET"], bucketsOf(s), ".>"),
+      ...api(["STREAM.MSG.GET"], bucketsOf(s)), // where there are copies, nothing is read directly
     ],
   },
   {
@@ -94,7 +95,7 @@ export const rights: readonly Right[] = [
   },
   {
     what: "read stored trajectories without taking them",
-    roles: ["operator", "learner", "node"],
+    roles: ["operator", "node"],
     publish: (s) => api(["STREAM.MSG.GET"], [s.trajectoryStream]),
   },
   { what: "keep a task as a dead letter", roles: ["node"], publish: (s) => [s.deadLetter("task")] },
@@ -111,7 +112,7 @@ export const rights: readonly Right[] = [
   },
   {
     what: "be in the directory of actors",
-    roles: ["node", "learner"],
+    roles: ["node"],
     publish: (s) => [`$KV.${s.directoryBucket}.>`],
   },
   {
