@@ -153,6 +153,27 @@ describe.skipIf(!broker)("at the broker", () => {
     expect((await failure(bucket.put("run", new Uint8Array(1)))).name).toBe("NotPermittedError");
   });
 
+  test("a node that watches a pattern sees what comes, changes and goes", async () => {
+    const { directoryBucket } = subjects("meeting");
+    const [learner, node] = await Promise.all((["learner", "node"] as const).map((role) => broker!.connect(role)));
+    closers.push(
+      () => learner!.close(),
+      () => node!.close(),
+    );
+    await learner!.keyValue(directoryBucket, { ttlMs: 60_000 });
+    const directory = await node!.keyValue(directoryBucket, { ttlMs: 60_000 });
+    await directory.put("actor-1", new Uint8Array([1]));
+    const enough = new AbortController();
+    const seen: string[] = [];
+    for await (const { key, value, deleted } of directory.watch("*", enough.signal)) {
+      seen.push(deleted ? `${key} is gone` : `${key} says ${value[0]}`);
+      if (seen.length === 1) await directory.put("actor-1", new Uint8Array([2]));
+      else if (seen.length === 2) await directory.delete("actor-1");
+      else enough.abort();
+    }
+    expect(seen).toEqual(["actor-1 says 1", "actor-1 says 2", "actor-1 is gone"]);
+  });
+
   test("an operator stores a bundle that a node fetches and cannot replace", async () => {
     const [operator, node] = await Promise.all((["operator", "node"] as const).map((role) => broker!.connect(role)));
     closers.push(
