@@ -116,14 +116,18 @@ export const rights: readonly Right[] = [
     publish: (s) => [`$KV.${s.directoryBucket}.>`],
   },
   {
-    what: "store environment bundles",
+    what: "store and list environment bundles",
     roles: ["operator"],
-    publish: (s) => [...api(["STREAM.CREATE", "STREAM.PURGE"], [bundlesOf(s)]), `$O.${s.bundleStore}.>`],
+    publish: (s) => [
+      ...api(["STREAM.CREATE", "STREAM.PURGE"], [bundlesOf(s)]),
+      ...ownConsumers([bundlesOf(s)]),
+      `$O.${s.bundleStore}.>`,
+    ],
   },
   {
     what: "fetch environment bundles",
     roles: ["operator", "learner", "node"],
-    publish: (s) => [...api(["STREAM.INFO", "STREAM.MSG.GET"], [bundlesOf(s)]), ...ownConsumers([bundlesOf(s)])],
+    publish: (s) => api(["STREAM.INFO", "STREAM.MSG.GET"], [bundlesOf(s)]),
   },
   {
     what: "call actors and nodes",
