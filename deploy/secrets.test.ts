@@ -15,6 +15,7 @@ import { WeightsService } from "../proto/gen/proxima/v1/weights_pb.ts";
 import { connect, type Security, type StatusError, serve, status } from "../proto/grpc.ts";
 import { permissionsOf, type Role, rights, roles } from "../proto/roles.ts";
 import { subjects } from "../proto/subjects.ts";
+import { runCommandLine } from "./command-line.ts";
 import { secretFiles } from "./secrets/layout.ts";
 import { roleSecrets } from "./secrets/role-secrets.ts";
 import { allowRuns, initSecrets, readIssued, rotateSecrets } from "./secrets/secrets.ts";
@@ -150,6 +151,27 @@ describe.skipIf(!broker)("at the broker", () => {
     }
     expect(values).toEqual(["here", "moved"]);
     expect((await failure(bucket.put("run", new Uint8Array(1)))).name).toBe("NotPermittedError");
+  });
+
+  test("a node that watches a pattern sees what comes, changes and goes", async () => {
+    const { directoryBucket } = subjects("meeting");
+    const [learner, node] = await Promise.all((["learner", "node"] as const).map((role) => broker!.connect(role)));
+    closers.push(
+      () => learner!.close(),
+      () => node!.close(),
+    );
+    await learner!.keyValue(directoryBucket, { ttlMs: 60_000 });
+    const directory = await node!.keyValue(directoryBucket, { ttlMs: 60_000 });
+    await directory.put("actor-1", new Uint8Array([1]));
+    const enough = new AbortController();
+    const seen: string[] = [];
+    for await (const { key, value, deleted } of directory.watch("*", enough.signal)) {
+      seen.push(deleted ? `${key} is gone` : `${key} says ${value[0]}`);
+      if (seen.length === 1) await directory.put("actor-1", new Uint8Array([2]));
+      else if (seen.length === 2) await directory.delete("actor-1");
+      else enough.abort();
+    }
+    expect(seen).toEqual(["actor-1 says 1", "actor-1 says 2", "actor-1 is gone"]);
   });
 
   test("an operator stores a bundle that a node fetches and cannot replace", async () => {
@@ -407,6 +429,58 @@ test("docs/security.md has the table of rights as it is", () => {
   );
   expect(rows.filter((row) => !document.includes(`| ${row} |`))).toEqual([]);
   expect(document).toContain(`| | ${roles.join(" | ")} |`);
+});
+
+describe("proxima secure", () => {
+  async function run(...argv: string[]) {
+    const said = { out: [] as string[], err: [] as string[] };
+    const streams = {
+      out: (line: string) => void said.out.push(line),
+      err: (line: string) => void said.err.push(line),
+    };
+    const code = await runCommandLine(["secure", ...argv], streams, new AbortController().signal);
+    return { code, out: said.out.join(""), err: said.err.join("") };
+  }
+
+  test("makes secrets, shows them without a secret in them, and refuses to make them again", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "proxima-secure-"));
+    closers.push(() => rmSync(folder, { recursive: true, force: true }));
+    const made = await run("init", "--dir", folder, "--runs", "walk,walk-2", "--hosts", "10.0.0.5");
+    expect(made).toMatchObject({ code: 0, err: "" });
+    expect(made.out).toContain(`nats-server -c ${join(folder, "nats.conf")}`);
+    const shown = await run("show", "--dir", folder, "--json");
+    const [event] = shown.out
+      .split("\n")
+      .filter(Boolean)
+      .map((line) => JSON.parse(line));
+    expect(event).toMatchObject({ type: "secrets", listen: "0.0.0.0:4222", runs: ["walk", "walk-2"] });
+    expect(event.credentials).toHaveLength(roles.length);
+    for (const role of roles) {
+      const { seed, token } = secretFiles(folder).of(role);
+      for (const secret of [text(seed), text(token)]) expect(made.out + shown.out).not.toContain(secret);
+    }
+    expect(await run("init", "--dir", folder, "--runs", "walk")).toMatchObject({
+      code: 2,
+      err: expect.stringContaining("holds secrets already"),
+    });
+  });
+
+  test.skipIf(!broker)("has a broker on this machine read its new configuration", async () => {
+    const reloaded = broker!.reloaded();
+    const { code, out } = await run("rotate", "--dir", broker!.root, "--role", "viewer", "--graceHours", "1");
+    expect(code).toBe(0);
+    expect(out).toContain(`The broker, process ${broker!.process.pid}, reads its configuration again.`);
+    await reloaded;
+    const bus = await broker!.connect("viewer");
+    await bus.close();
+  });
+
+  test("says which runs it must be told of, and what there is to do", async () => {
+    const folder = join(tmpdir(), "proxima-none");
+    expect((await run("init", "--dir", folder)).err).toContain("say which runs the roles may work on");
+    expect((await run("show", "--dir", folder)).err).toContain("holds no secrets: make them with 'proxima secure init");
+    expect((await run("burn")).err).toContain("expected proxima secure init");
+  });
 });
 
 describe("the folder", () => {

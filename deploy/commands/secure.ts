@@ -135,10 +135,12 @@ const actions: Readonly<Record<string, (config: Settings, context: CommandContex
     tell(dir, await rotateSecrets(dir, holder, graceHours * 3_600_000), context);
     await reloadBroker(dir, context);
     const { folder } = secretFiles(dir).of(holder);
-    const toLearner =
-      holder === "broker" ? "" : `, and ${secretFiles(dir).of("learner").access} to those of learner and relays`;
+    const first =
+      holder === "broker"
+        ? ""
+        : `${secretFiles(dir).of("learner").access} to the machines of learner and relays, then `;
     context.output.say(
-      `Copy ${folder} to the machines that hold it${toLearner}; running processes read it again by themselves.`,
+      `Copy ${first}${folder} to the machines that hold it; running processes read it again by themselves.`,
     );
     if (graceHours > 0 && holder !== "broker") {
       context.output.say(`The broker takes the old key until '${invocation()} secure retire' after ${graceHours} h.`);
