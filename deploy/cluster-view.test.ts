@@ -46,8 +46,17 @@ const cluster: Cluster = {
       groupsInFlight: 5,
       episodesStored: 40,
       players: [
-        { name: "one", host: "a", groups: 5, episodes: 90, envSteps: 1_234, weights: 5, lagVersions: 2 },
-        { name: "two", host: "a", groups: 0, episodes: 0, envSteps: 0, weights: -1 },
+        {
+          name: "one",
+          host: "a",
+          doing: "playing",
+          groups: 5,
+          episodes: 90,
+          envSteps: 1_234,
+          weights: 5,
+          lagVersions: 2,
+        },
+        { name: "two", host: "a", doing: "weights", groups: 0, episodes: 0, envSteps: 0, weights: -1 },
       ],
     },
   ],
@@ -62,7 +71,7 @@ describe("renderCluster()", () => {
     expect(text).toMatch(/one +rollout +node-a +running +0 +0 +1\.50 k/);
     expect(text).toContain("Run shop: collecting, iteration 7, 12.3 k env steps, weights version 7");
     expect(text).toContain("groups 3 queued, 5 in flight · 40 episodes stored · weights lag at most 2 versions");
-    expect(text).toMatch(/one +a +5 +90 +1\.23 k +5 +2/);
+    expect(text).toMatch(/one +a +plays +5 +90 +1\.23 k +5 +2/);
   });
 
   test("begins with the actors that need attention, and says what is wrong with them", () => {

@@ -91,6 +91,7 @@ function runLines(
       [
         left("PLAYER"),
         left("HOST"),
+        left("DOING"),
         right("GROUPS"),
         right("EPISODES"),
         right("ENV STEPS"),
@@ -100,6 +101,7 @@ function runLines(
       (player: ClusterPlayer) => [
         shorten(player.name, 40),
         shorten(player.host, 30),
+        doing[player.doing] ?? shorten(player.doing, 20),
         String(player.groups),
         short(player.episodes),
         short(player.envSteps),
@@ -109,6 +111,15 @@ function runLines(
     ),
   ];
 }
+
+/** The activities of a heartbeat, in words. */
+const doing: Readonly<Record<string, string>> = {
+  playing: "plays",
+  tasks: "waits for tasks",
+  weights: "waits for weights",
+  step: "waits for a step",
+  room: "waits for room",
+};
 
 function hints({ nodes, actors, runs }: Cluster): string[] {
   const waiting = count(actors.filter(({ state }) => state === "pending").length, "actor");

@@ -1,5 +1,6 @@
 /** What there is on a broker at one moment: nodes, actors, and the runs that somebody plays or learns. */
 import { ActorSystem } from "../actors/system/index.ts";
+import { decodeHeartbeat } from "../policy/heartbeat.ts";
 import { decodeRunState, runStateKey } from "../policy/run-state.ts";
 import type { Bus } from "../proto/bus/bus.ts";
 import { LearnerService, Phase } from "../proto/gen/proxima/v1/learner_pb.ts";
@@ -39,6 +40,8 @@ export interface ClusterActor {
 export interface ClusterPlayer {
   name: string;
   host: string;
+  /** What it is at, or waits for: see `Activity` in policy/heartbeat.ts. */
+  doing: string;
   /** Groups in play. */
   groups: number;
   episodes: number;
@@ -163,17 +166,10 @@ export class ClusterObserver {
     const directory = await this.#bus.keyValue(bucket);
     const entries = await Promise.all((await directory.keys()).sort().map((key) => directory.get(key)));
     return entries.flatMap((entry) => {
-      if (!entry) return [];
-      const told = JSON.parse(new TextDecoder().decode(entry.value)) as Record<string, unknown>;
-      const count = (field: string) => (typeof told[field] === "number" ? (told[field] as number) : 0);
-      const player: ClusterPlayer = {
-        name: entry.key,
-        host: String(told.host ?? "").slice(0, 64),
-        groups: count("groups"),
-        episodes: count("episodes"),
-        envSteps: count("envSteps"),
-        weights: count("weights"),
-      };
+      const beat = entry && decodeHeartbeat(entry.value);
+      if (!beat) return [];
+      const { actor, host, doing, groups, episodes, envSteps, weights } = beat;
+      const player: ClusterPlayer = { name: actor, host, doing, groups, episodes, envSteps, weights };
       return [player];
     });
   }
