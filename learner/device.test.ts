@@ -28,6 +28,8 @@ for (const name of ["tensorflow", "webgpu"] as const) {
 
   describe(`twenty steps on ${name} agree with simd for`, () => {
     for (const [kind, make] of Object.entries(policies)) {
+      // An emulated GPU takes seconds a step: one policy of each kind is enough there.
+      if (name === "webgpu" && kind.startsWith("mlp with")) continue;
       test(kind, async () => {
         const policy = make();
         const work = await makeWork(policy, host, 20 * 16);
@@ -48,14 +50,14 @@ for (const name of ["tensorflow", "webgpu"] as const) {
     let there: Side;
     let work: Work;
     beforeAll(async () => {
-      work = await makeWork(policies.candidates!(), host, 48);
+      work = await makeWork(policies.candidates!(), host, 32);
       there = side(work, device.model(work.policy.layout));
       await run(work, there);
     });
 
     test("leaves no array behind", async () => {
       const before = device.arrays();
-      for (let i = 0; i < 3; i++) await run(work, there);
+      await run(work, there);
       expect(device.arrays()).toBe(before);
     });
 
@@ -63,7 +65,7 @@ for (const name of ["tensorflow", "webgpu"] as const) {
       const traffic = await trafficOf(device, () => run(work, there));
       expect(traffic.uploads).toBe(2); // numbers, and indices
       expect(traffic.downloads).toBe(1);
-      const readings = 48 * 4 + 3 * 2; // logRatio, entropy, kl, valueError of each row; loss and norm of each of three steps
+      const readings = 32 * 4 + 2 * 2; // logRatio, entropy, kl, valueError of each row; loss and norm of each of two steps
       expect(traffic.downloadedBytes).toBe(2 * 4 * readings);
     });
 
