@@ -78,9 +78,9 @@ export async function startBroker(options: StartBrokerOptions): Promise<Broker> 
   const { program, port = 0, host = "127.0.0.1", log = () => {} } = options;
   const storeDir = resolve(options.storeDir);
   const loopback = /^(127\.|localhost$|::1$|\[::1\]$)/.test(host);
-  if (!loopback && options.token === undefined && options.user === undefined) {
+  if (!loopback) {
     throw new Error(
-      `Refusing to open a broker on ${host} to everybody: give it a token or a user and password, or keep it on 127.0.0.1.`,
+      `Refusing to open a broker on ${host} to everybody: others need TLS, credentials and permissions. Make them with 'proxima secure init' and start it with 'nats-server -c secrets/nats.conf', or keep it on 127.0.0.1.`,
     );
   }
   const files = {

@@ -87,7 +87,7 @@ describe.skipIf(skipped)("the package", () => {
     expect(first.balance).toMatchObject({ dropped: 0, inFlight: 0 });
     actor.kill("SIGTERM");
     expect(await ended).toBe(0);
-    expect(said.join("")).toContain(`plays CartPole-v1 for run on-${runtime}`);
+    expect(said.join("")).toContain(`plays cartpole for run on-${runtime}`);
   });
 
   describe("serves the example project", () => {

@@ -15,6 +15,7 @@ import { WeightsService } from "../proto/gen/proxima/v1/weights_pb.ts";
 import { connect, type Security, type StatusError, serve, status } from "../proto/grpc.ts";
 import { permissionsOf, type Role, rights, roles } from "../proto/roles.ts";
 import { subjects } from "../proto/subjects.ts";
+import { runCommandLine } from "./command-line.ts";
 import { secretFiles } from "./secrets/layout.ts";
 import { roleSecrets } from "./secrets/role-secrets.ts";
 import { allowRuns, initSecrets, readIssued, rotateSecrets } from "./secrets/secrets.ts";
@@ -152,6 +153,41 @@ describe.skipIf(!broker)("at the broker", () => {
     expect((await failure(bucket.put("run", new Uint8Array(1)))).name).toBe("NotPermittedError");
   });
 
+  test("a node that watches a pattern sees what comes, changes and goes", async () => {
+    const { directoryBucket } = subjects("meeting");
+    const [learner, node] = await Promise.all((["learner", "node"] as const).map((role) => broker!.connect(role)));
+    closers.push(
+      () => learner!.close(),
+      () => node!.close(),
+    );
+    await learner!.keyValue(directoryBucket, { ttlMs: 60_000 });
+    const directory = await node!.keyValue(directoryBucket, { ttlMs: 60_000 });
+    await directory.put("actor-1", new Uint8Array([1]));
+    const enough = new AbortController();
+    const seen: string[] = [];
+    for await (const { key, value, deleted } of directory.watch("*", enough.signal)) {
+      seen.push(deleted ? `${key} is gone` : `${key} says ${value[0]}`);
+      if (seen.length === 1) await directory.put("actor-1", new Uint8Array([2]));
+      else if (seen.length === 2) await directory.delete("actor-1");
+      else enough.abort();
+    }
+    expect(seen).toEqual(["actor-1 says 1", "actor-1 says 2", "actor-1 is gone"]);
+  });
+
+  test("an operator stores a bundle that a node fetches and cannot replace", async () => {
+    const [operator, node] = await Promise.all((["operator", "node"] as const).map((role) => broker!.connect(role)));
+    closers.push(
+      () => operator!.close(),
+      () => node!.close(),
+    );
+    const bytes = new Uint8Array(300_000).map((_, i) => i % 251);
+    await (await operator!.objects(names.bundleStore)).put("bundle", bytes);
+    const bundles = await node!.objects(names.bundleStore);
+    expect(await bundles.get("bundle")).toEqual(bytes);
+    await expect(bundles.put("other", bytes)).rejects.toThrow();
+    expect(await bundles.get("other")).toBeUndefined();
+  });
+
   test("whoever has no certificate of ours, or no key, is refused and told what is missing", async () => {
     const { tls, ...rest } = roleSecrets(broker!.root, "node")!.bus;
     const { caFile, servername } = tls as Record<string, string>;
@@ -161,12 +197,15 @@ describe.skipIf(!broker)("at the broker", () => {
     expect((await failure(keyless)).message).toContain("refused this connection, which showed no credentials");
   });
 
-  test("learner and actor of a run do everything they need with what their roles may", async () => {
+  test("learner, actor and operator of a run do everything they need with what their roles may", async () => {
     const folder = mkdtempSync(join(tmpdir(), "proxima-secured-"));
     const access = ["--nats", broker!.url, "--secrets", broker!.root, "--run", "training"];
-    const learner = new TestingProcess(["learner", ...access, "--env", "cartpole", "--iterations", "2"], folder);
+    const learner = new TestingProcess(["learner", ...access, "--env", "cartpole", "--iterations", "4"], folder);
     const actor = new TestingProcess(["actor", ...access], folder);
     try {
+      await learner.until(({ type }) => type === "iteration");
+      const operator = new TestingProcess(["checkpoint", ...access], folder);
+      expect(await operator.exited).toBe(0);
       const { balance } = await learner.until(({ type }) => type === "end");
       expect(balance).toMatchObject({ balanced: true, inFlight: 0 });
       expect(await learner.exited).toBe(0);
@@ -265,6 +304,19 @@ describe("at the learner", () => {
     const anonymous = await failure(client({ tls: { ca, serverName }, token: node.token }).weights.report({}, soon));
     expect(anonymous.code).toBe(status.UNAVAILABLE);
     expect(anonymous.message).toContain("client certificate");
+  });
+
+  test("a relay receives weights from the learner and serves them to nodes, which do not take it for the learner", async () => {
+    const { client: upstream, server: security } = roleSecrets(root, "relay")!;
+    expect(await first(client(upstream).weights.fetch({ run }, soon))).toBeDefined();
+    const relay = await weightsServer({ run, services: [learnerService(controls)], ...security });
+    closers.push(() => relay.close(0));
+    relay.publish({ counter: 0, weights: new Float32Array(4) });
+    const weights = connect(WeightsService, relay.address, roleSecrets(root, "node")!.client);
+    const learner = connect(LearnerService, relay.address, roleSecrets(root, "operator")!.client);
+    closers.push(weights.close, learner.close);
+    expect(await first(weights.client.fetch({ run }, soon))).toBeDefined();
+    expect((await failure(learner.client.status({}, soon))).code).toBe(status.UNAVAILABLE);
   });
 
   test("a node's certificate does not make a server", async () => {
@@ -379,6 +431,58 @@ test("docs/security.md has the table of rights as it is", () => {
   expect(document).toContain(`| | ${roles.join(" | ")} |`);
 });
 
+describe("proxima secure", () => {
+  async function run(...argv: string[]) {
+    const said = { out: [] as string[], err: [] as string[] };
+    const streams = {
+      out: (line: string) => void said.out.push(line),
+      err: (line: string) => void said.err.push(line),
+    };
+    const code = await runCommandLine(["secure", ...argv], streams, new AbortController().signal);
+    return { code, out: said.out.join(""), err: said.err.join("") };
+  }
+
+  test("makes secrets, shows them without a secret in them, and refuses to make them again", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "proxima-secure-"));
+    closers.push(() => rmSync(folder, { recursive: true, force: true }));
+    const made = await run("init", "--dir", folder, "--runs", "walk,walk-2", "--hosts", "10.0.0.5");
+    expect(made).toMatchObject({ code: 0, err: "" });
+    expect(made.out).toContain(`nats-server -c ${join(folder, "nats.conf")}`);
+    const shown = await run("show", "--dir", folder, "--json");
+    const [event] = shown.out
+      .split("\n")
+      .filter(Boolean)
+      .map((line) => JSON.parse(line));
+    expect(event).toMatchObject({ type: "secrets", listen: "0.0.0.0:4222", runs: ["walk", "walk-2"] });
+    expect(event.credentials).toHaveLength(roles.length);
+    for (const role of roles) {
+      const { seed, token } = secretFiles(folder).of(role);
+      for (const secret of [text(seed), text(token)]) expect(made.out + shown.out).not.toContain(secret);
+    }
+    expect(await run("init", "--dir", folder, "--runs", "walk")).toMatchObject({
+      code: 2,
+      err: expect.stringContaining("holds secrets already"),
+    });
+  });
+
+  test.skipIf(!broker)("has a broker on this machine read its new configuration", async () => {
+    const reloaded = broker!.reloaded();
+    const { code, out } = await run("rotate", "--dir", broker!.root, "--role", "viewer", "--graceHours", "1");
+    expect(code).toBe(0);
+    expect(out).toContain(`The broker, process ${broker!.process.pid}, reads its configuration again.`);
+    await reloaded;
+    const bus = await broker!.connect("viewer");
+    await bus.close();
+  });
+
+  test("says which runs it must be told of, and what there is to do", async () => {
+    const folder = join(tmpdir(), "proxima-none");
+    expect((await run("init", "--dir", folder)).err).toContain("say which runs the roles may work on");
+    expect((await run("show", "--dir", folder)).err).toContain("holds no secrets: make them with 'proxima secure init");
+    expect((await run("burn")).err).toContain("expected proxima secure init");
+  });
+});
+
 describe("the folder", () => {
   test("belongs to its owner only, and a role's folder holds nothing of another role", async () => {
     const folder = mkdtempSync(join(tmpdir(), "proxima-folder-"));
@@ -386,14 +490,14 @@ describe("the folder", () => {
     await initSecrets(folder, { hosts: ["10.0.0.5"], days: 1, listen: "127.0.0.1:-1", runs: [run] });
     const files = secretFiles(folder);
     const token = text(files.of("operator").token);
-    for (const holder of ["learner", "node", "viewer"] as const) {
+    for (const holder of ["learner", "node", "relay", "viewer"] as const) {
       const own = files.of(holder);
       expect(statSync(own.folder).mode & 0o777).toBe(0o700);
       for (const name of readdirSync(own.folder)) {
         expect(statSync(join(own.folder, name)).mode & 0o777).toBe(0o600);
         expect(text(join(own.folder, name))).not.toContain(token);
       }
-      expect(existsSync(own.access)).toBe(holder === "learner");
+      expect(existsSync(own.access)).toBe(holder === "learner" || holder === "relay");
     }
     expect(new X509Certificate(text(files.of("broker").cert)).subjectAltName).toContain("10.0.0.5");
     expect((await failure(initSecrets(folder, { hosts: [], days: 1, listen: "", runs: [run] }))).message).toContain(

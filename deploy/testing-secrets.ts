@@ -21,6 +21,8 @@ export interface SecuredBroker {
   log(): string;
   /** Has it read its configuration again; resolves when that is done. */
   reload(): Promise<void>;
+  /** Resolves when it has done so next, whoever asked. */
+  reloaded(): Promise<void>;
   /** A client that holds the role. */
   connect(role: Role, options?: Partial<NatsOptions>): ReturnType<typeof connectNats>;
   stop(): Promise<void>;
@@ -43,6 +45,11 @@ export async function securedBroker(runs: readonly string[]): Promise<SecuredBro
     log += bytes;
   });
   const ended = once(child, "exit");
+  const reloaded = async () => {
+    const reloads = () => log.split("Reloaded server configuration").length;
+    const before = reloads();
+    while (reloads() === before) await once(child.stderr!, "data");
+  };
   const port = await Promise.race([portIn(ports), ended.then(() => Promise.reject(new Error(`nats-server: ${log}`)))]);
   const url = `nats://127.0.0.1:${port}`;
   return {
@@ -50,12 +57,12 @@ export async function securedBroker(runs: readonly string[]): Promise<SecuredBro
     url,
     process: child,
     log: () => log,
-    async reload() {
-      const reloads = () => log.split("Reloaded server configuration").length;
-      const before = reloads();
+    reload() {
+      const done = reloaded();
       child.kill("SIGHUP");
-      while (reloads() === before) await once(child.stderr!, "data");
+      return done;
     },
+    reloaded,
     connect: (role, options = {}) => connectNats({ servers: url, ...roleSecrets(root, role)!.bus, ...options }),
     async stop() {
       child.kill("SIGTERM");

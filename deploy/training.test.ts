@@ -97,7 +97,7 @@ describe("a run in sync mode", () => {
     expect([...before, ...after].map((r) => r.values)).toEqual(whole.map((r) => r.values));
     const uniform = await train({ ...run, iterations: 4, taskSampling: "uniform" }, 1);
     expect(uniform.map((r) => r.values)).not.toEqual(whole.map((r) => r.values));
-  });
+  }, 30_000);
 
   test("accounts for every episode it started", async () => {
     const records = await train(cartpole, 2);
@@ -156,6 +156,29 @@ describe("an environment that fails", () => {
     expect(full["ledger/started"]).toBeGreaterThan(3 * 16);
     expect(full["ledger/trained"]).toBeGreaterThanOrEqual(3 * 16);
     expect(full["ledger/trained"]! + full["ledger/dropped"]!).toBe(full["ledger/started"]!);
+  });
+});
+
+describe("a run whose groups are traced", () => {
+  test("tells a collector the life of one group an iteration, to the first use of the weights it led to", async () => {
+    const spans: { name: string; traceId: string; attributes: { key: string; value: object }[] }[] = [];
+    const collector = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      async fetch(request) {
+        // biome-ignore lint/suspicious/noExplicitAny: the messages themselves are tested beside their code
+        const sent = (await request.json()) as any;
+        spans.push(...sent.resourceSpans[0].scopeSpans[0].spans);
+        return Response.json({});
+      },
+    });
+    await train({ ...cartpole, traces: `http://127.0.0.1:${collector.port}` }, 2);
+    await collector.stop(true);
+    const groups = spans.filter(({ name }) => name === "group");
+    expect(groups.length).toBe(4);
+    const ofTrace = (id: string) => spans.filter(({ traceId }) => traceId === id).map(({ name }) => name);
+    const life = ["group", "task", "episode", "episode", "assemble", "advantages", "update", "broadcast", "first use"];
+    for (const { traceId } of groups.slice(0, 3)) expect(ofTrace(traceId)).toEqual(life);
   });
 });
 

@@ -135,6 +135,34 @@ export const runSchema = defineConfig({
       default: false,
       about: "Ask for further groups in place of dropped ones (DAPO's dynamic sampling).",
     },
+    overSample: {
+      section: "sampling",
+      type: "number",
+      default: 0,
+      min: 0,
+      max: 4,
+      unit: "share of the groups",
+      about: "Ask for this share of groups more than are awaited; which ones then train depends on who is fast.",
+    },
+    completionRatio: {
+      section: "sampling",
+      type: "number",
+      default: 1,
+      above: 0,
+      max: 1,
+      unit: "share of a group",
+      about:
+        "A group is ready with this share of its members; the rest is dropped as straggler, short episodes are favoured.",
+    },
+    interruptAfter: {
+      section: "sampling",
+      type: "integer",
+      default: 0,
+      min: 0,
+      unit: "environment steps",
+      about:
+        "Cut episodes that have not ended by then, as truncated and without success; 0: only the environment cuts.",
+    },
     maxAttempts: {
       section: "sampling",
       type: "integer",
@@ -346,6 +374,29 @@ export const runSchema = defineConfig({
       max: 1_000_000,
       unit: "episodes",
       about: "Episodes of an evaluation, once sampled and once greedy.",
+    },
+
+    ui: {
+      section: "watching",
+      type: "flag",
+      default: false,
+      about: "Serve a page that shows the run, on loopback; it shows the other runs of the folder too.",
+    },
+    uiPort: {
+      section: "watching",
+      type: "integer",
+      default: 4700,
+      min: 0,
+      max: 65_535,
+      about: "Port of that page; 0: any free one.",
+    },
+    traces: {
+      section: "watching",
+      type: "text",
+      default: "",
+      pattern: /^(https?:\/\/[^\s@]+)?$/,
+      expects: "the address of a collector such as http://127.0.0.1:4318, without user or password",
+      about: "OpenTelemetry collector (OTLP over HTTP) that gets the life of one group an iteration; none when empty.",
     },
 
     provider: {

@@ -9,7 +9,7 @@ import { LearnerService } from "./gen/proxima/v1/learner_pb.ts";
 import { WeightsService } from "./gen/proxima/v1/weights_pb.ts";
 import { runsBucket, type Subjects, subjects } from "./subjects.ts";
 
-export const roles = ["operator", "learner", "node", "viewer"] as const;
+export const roles = ["operator", "learner", "node", "relay", "viewer"] as const;
 export type Role = (typeof roles)[number];
 
 export interface Permissions {
@@ -56,6 +56,7 @@ export const rights: readonly Right[] = [
       "$JS.API.STREAM.NAMES",
       ...api(["STREAM.INFO", "CONSUMER.LIST"], [...streamsOf(s), ...bucketsOf(s)]),
       ...api(["DIRECT.GET"], bucketsOf(s), ".>"),
+      ...api(["STREAM.MSG.GET"], bucketsOf(s)), // where there are copies, nothing is read directly
     ],
   },
   {
@@ -94,7 +95,7 @@ export const rights: readonly Right[] = [
   },
   {
     what: "read stored trajectories without taking them",
-    roles: ["operator", "learner", "node"],
+    roles: ["operator", "node"],
     publish: (s) => api(["STREAM.MSG.GET"], [s.trajectoryStream]),
   },
   { what: "keep a task as a dead letter", roles: ["node"], publish: (s) => [s.deadLetter("task")] },
@@ -111,18 +112,22 @@ export const rights: readonly Right[] = [
   },
   {
     what: "be in the directory of actors",
-    roles: ["node", "learner"],
+    roles: ["node"],
     publish: (s) => [`$KV.${s.directoryBucket}.>`],
   },
   {
-    what: "store environment bundles",
+    what: "store and list environment bundles",
     roles: ["operator"],
-    publish: (s) => [...api(["STREAM.CREATE", "STREAM.PURGE"], [bundlesOf(s)]), `$O.${s.bundleStore}.>`],
+    publish: (s) => [
+      ...api(["STREAM.CREATE", "STREAM.PURGE"], [bundlesOf(s)]),
+      ...ownConsumers([bundlesOf(s)]),
+      `$O.${s.bundleStore}.>`,
+    ],
   },
   {
     what: "fetch environment bundles",
     roles: ["operator", "learner", "node"],
-    publish: (s) => [...api(["STREAM.INFO", "STREAM.MSG.GET"], [bundlesOf(s)]), ...ownConsumers([bundlesOf(s)])],
+    publish: (s) => api(["STREAM.INFO", "STREAM.MSG.GET"], [bundlesOf(s)]),
   },
   {
     what: "call actors and nodes",
@@ -138,7 +143,7 @@ export const rights: readonly Right[] = [
   },
   {
     what: "receive weights",
-    roles: ["operator", "node"],
+    roles: ["operator", "node", "relay"],
     calls: WeightsService.methods.map(({ name }) => `/${WeightsService.typeName}/${name}`),
   },
   {

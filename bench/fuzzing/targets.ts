@@ -34,6 +34,8 @@ export interface Target {
   refuses(error: unknown): boolean;
   /** Share of the inputs. */
   weight: number;
+  /** Longest that an input may take. Default 50 ms. */
+  limitMs?: number;
 }
 
 const text = (value: string) => new TextEncoder().encode(value);
@@ -206,5 +208,7 @@ export const targets: readonly Target[] = [
     decode: (bytes) => loadGame(parseGameFile(string(bytes))),
     refuses: isDeliberate,
     weight: 1,
+    // A game is compiled: what is not refused at once is bounded by the work that goes into it.
+    limitMs: 1_000,
   },
 ];

@@ -256,6 +256,7 @@ function whatNext(folder: RunFolder, longer: number): string {
     `The run lies in ${path}/. Further:`,
     `  ${invocation()} eval --run ${folder.name} --episodes 1000`,
     `  ${invocation()} dev --run ${folder.name} --resume --totalEnvSteps ${longer}`,
+    `  ${invocation()} ui --run ${folder.name}`,
     `  tensorboard --logdir ${path}`,
   ].join("\n");
 }

@@ -2,6 +2,7 @@ import { X509Certificate } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { ConfigError, type ConfigOf, defineConfig, resolveConfig } from "../../proto/config.ts";
+import { roles } from "../../proto/roles.ts";
 import { isNatsServer } from "../broker.ts";
 import { isAlive } from "../broker-finder.ts";
 import { type Command, type CommandContext, exitCodes } from "../command.ts";
@@ -50,7 +51,7 @@ const schema = defineConfig({
       section: "rotate",
       type: "choice",
       default: "node",
-      choices: ["broker", "operator", "learner", "node", "viewer"],
+      choices: ["broker", "operator", "learner", "node", "relay", "viewer"],
       about: "Whose certificate, key and token are renewed.",
     },
     graceHours: {
@@ -134,9 +135,12 @@ const actions: Readonly<Record<string, (config: Settings, context: CommandContex
     tell(dir, await rotateSecrets(dir, holder, graceHours * 3_600_000), context);
     await reloadBroker(dir, context);
     const { folder } = secretFiles(dir).of(holder);
-    const toLearner = holder === "broker" ? "" : `, and ${secretFiles(dir).of("learner").access} to the learner's`;
+    const first =
+      holder === "broker"
+        ? ""
+        : `${secretFiles(dir).of("learner").access} to the machines of learner and relays, then `;
     context.output.say(
-      `Copy ${folder} to the machines that hold it${toLearner}; running processes read it again by themselves.`,
+      `Copy ${first}${folder} to the machines that hold it; running processes read it again by themselves.`,
     );
     if (graceHours > 0 && holder !== "broker") {
       context.output.say(`The broker takes the old key until '${invocation()} secure retire' after ${graceHours} h.`);
@@ -159,7 +163,7 @@ function runsOf({ runs }: Settings): string[] {
 
 function tell(dir: string, issued: Issued, { output }: CommandContext): void {
   const files = secretFiles(dir);
-  const holders: Holder[] = ["broker", "operator", "learner", "node", "viewer"];
+  const holders: Holder[] = ["broker", ...roles];
   const certificates = holders.map((holder) => {
     const { cert, folder } = files.of(holder);
     const { validTo, serialNumber } = new X509Certificate(readFileSync(cert));

@@ -20,8 +20,8 @@ const LOOK_AGAIN_MS = 1_000;
 
 /** @throws StatusError UNAUTHENTICATED for a token that is not known, PERMISSION_DENIED for one whose role may not. */
 export function accessControl(file: string): (token: string | undefined, path: string) => void {
-  let known = read(file);
   let version = statSync(file).mtimeMs;
+  let known = read(file);
   let lookedAtMs = performance.now();
   return (token, path) => {
     if (performance.now() - lookedAtMs > LOOK_AGAIN_MS) {

@@ -6,14 +6,14 @@ import { ConfigError } from "../../proto/config.ts";
 import type { Security, ServerSecurity, Tls } from "../../proto/grpc.ts";
 import { inboxPrefix, type Role } from "../../proto/roles.ts";
 import { accessControl } from "./access.ts";
-import { certificateName, secretFiles } from "./layout.ts";
+import { certificateName, secretFiles, servesWeights, weightsName } from "./layout.ts";
 
 export interface RoleSecrets {
   /** For the connection to the broker. */
   bus: Pick<NatsOptions, "nkeySeed" | "tls" | "inboxPrefix">;
-  /** For calls to the learner. */
+  /** For calls to the learner; of nodes and relays, to whoever serves weights. */
   client: Security;
-  /** Learner only: for what it serves. */
+  /** Of learner and relays: for what they serve. */
   server?: ServerSecurity;
 }
 
@@ -31,7 +31,7 @@ export function roleSecrets(folder: string, role: Role): RoleSecrets | undefined
     files.key,
     files.seed,
     files.token,
-    ...(role === "learner" ? [files.access] : []),
+    ...(servesWeights(role) ? [files.access] : []),
   ];
   const missing = needed.filter((file) => !existsSync(file));
   if (missing.length) {
@@ -54,10 +54,10 @@ export function roleSecrets(folder: string, role: Role): RoleSecrets | undefined
       inboxPrefix: inboxPrefix(role),
     },
     client: {
-      tls: { ...tls(), serverName: certificateName("learner") },
+      tls: { ...tls(), serverName: role === "node" || role === "relay" ? weightsName : certificateName("learner") },
       token: () => text(files.token).trim(),
     },
-    ...(role === "learner"
+    ...(servesWeights(role)
       ? {
           server: {
             tls: tls(),

@@ -1,6 +1,6 @@
 /**
  * The secrets of a cluster: makes them, renews them, and keeps account of what was issued. Whatever is derived from that
- * account (the broker's configuration, the learner's list of tokens) is written anew each time.
+ * account (the broker's configuration, the lists of tokens of those who serve weights) is written anew each time.
  *
  *   await initSecrets("secrets", { hosts: ["10.0.0.1"], days: 365, listen: "0.0.0.0:4222", runs: ["walk"] });
  *   await rotateSecrets("secrets", "node", 86_400_000);   // old and new work side by side for a day
@@ -15,7 +15,7 @@ import { checkRunName } from "../../proto/subjects.ts";
 import { hashToken, type KnownToken } from "./access.ts";
 import { brokerConfig } from "./broker-config.ts";
 import { type Certificate, createAuthority, issueCertificate } from "./certificates.ts";
-import { certificateName, type Holder, secretFiles } from "./layout.ts";
+import { certificateName, type Holder, isServer, secretFiles, servesWeights, weightsName } from "./layout.ts";
 
 export const holders: readonly Holder[] = ["broker", ...roles];
 
@@ -114,8 +114,7 @@ export function retireSecrets(root: string): Issued {
 
 async function issue(root: string, issued: Issued, authority: Certificate, holder: Holder): Promise<void> {
   const files = secretFiles(root).of(holder);
-  const isServer = holder === "broker" || holder === "learner";
-  const hosts = isServer ? issued.hosts : undefined;
+  const hosts = isServer(holder) ? [...(servesWeights(holder) ? [weightsName] : []), ...issued.hosts] : undefined;
   const { cert, key } = await issueCertificate(authority, { name: certificateName(holder), hosts, days: issued.days });
   write(files.ca, authority.cert);
   write(files.key, key);
@@ -141,7 +140,9 @@ function publish(root: string, issued: Issued): void {
   const { listen, runs, credentials } = issued;
   write(files.brokerConfig, brokerConfig({ root, listen, runs, users: credentials }));
   const tokens = credentials.map(({ role, sha256, until }): KnownToken => ({ role, sha256, until }));
-  write(files.of("learner").access, `${JSON.stringify(tokens, undefined, 1)}\n`);
+  for (const holder of holders.filter(servesWeights)) {
+    write(files.of(holder).access, `${JSON.stringify(tokens, undefined, 1)}\n`);
+  }
   write(files.issued, `${JSON.stringify(issued, undefined, 1)}\n`);
 }
 

@@ -132,7 +132,7 @@ type Authenticate = (call: ServerCall, path: string) => void;
 
 function tokenOf(call: ServerCall): string | undefined {
   const [found] = call.metadata.get("authorization");
-  return typeof found === "string" ? found.replace(/^Bearer /, "") : undefined;
+  return typeof found === "string" && found.startsWith("Bearer ") ? found.slice("Bearer ".length) : undefined;
 }
 
 /** Compares in constant time, whatever the lengths. */
