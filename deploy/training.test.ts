@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,6 +13,8 @@ import { LearnerService } from "../proto/gen/proxima/v1/learner_pb.ts";
 import { connect } from "../proto/grpc.ts";
 import { subjects } from "../proto/subjects.ts";
 import { trainInProcess } from "./in-process.ts";
+
+setDefaultTimeout(60_000); // for machines that do much else at the same time
 
 const folder = mkdtempSync(join(tmpdir(), "proxima-training-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
