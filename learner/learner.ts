@@ -227,7 +227,7 @@ export class Learner {
       return this.#ledger.isReady(iteration, { groups, share: completionRatio });
     };
     const trajectories = await this.#inbox!.collect(iteration, isEnough, signal);
-    await this.#dropStragglers(iteration);
+    this.#dropStragglers(iteration);
     this.#watch.start("assemble");
     return assembleBatch(this.#deps.policy, trajectories);
   }
@@ -430,18 +430,18 @@ export class Learner {
     this.#ledger.start(iteration, Math.ceil(groups * (1 + overSample)), groupSize);
   }
 
-  /** What is not awaited is dropped, and its tasks are taken from the queue; actors that play it stop when the next weights come. */
-  async #dropStragglers(iteration: number): Promise<void> {
-    const { bus, subjects } = this.#deps;
-    const late = this.#ledger.waiting(iteration);
-    for (const { group, members } of late) {
+  /**
+   * What is not awaited is dropped. Its tasks stay in the queue: actors let them go, and what they play of them, as soon as they
+   * hold the next weights.
+   */
+  #dropStragglers(iteration: number): void {
+    for (const { group, members } of this.#ledger.waiting(iteration)) {
       for (const member of members) {
         const name = { iteration, group, member };
         this.#ledger.drop(name, "straggler");
         this.#inbox!.giveUp(name);
       }
     }
-    await Promise.all(late.map(({ group }) => bus.purge(subjects.taskStream, subjects.task({ iteration, group }))));
   }
 
   /** All rows, or those of groups that carry a signal. */
