@@ -42,8 +42,8 @@ export class Fleet {
     this.#subjects = subjects;
   }
 
-  /** Listens until the signal aborts. */
-  async watch(signal: AbortSignal): Promise<void> {
+  /** Listens until the signal aborts; nobody waits for it, as a broker that is away is what it is there to tell. */
+  watch(signal: AbortSignal): void {
     const stopListening = this.#bus.onStatus((status) => {
       if (status.type === "connected") this.#away = undefined;
       else if (status.type === "disconnected") this.#away ??= { sinceMs: Date.now(), reason: status.reason };
@@ -53,9 +53,10 @@ export class Fleet {
       stopListening();
       clearInterval(timer);
     });
-    await this.#sample();
-    const directory = await this.#bus.keyValue(this.#subjects.directoryBucket, { ttlMs: HEARTBEAT_TTL_MS });
-    void this.#listen(directory.watch("*", signal)).catch(() => {}); // ends with the bus
+    void this.#sample();
+    void this.#listen(signal).catch((error) => {
+      if (!signal.aborted) this.#away ??= { sinceMs: Date.now(), reason: (error as Error).message };
+    });
   }
 
   /** Those heard of last come first. */
@@ -92,8 +93,9 @@ export class Fleet {
     return Object.fromEntries(Object.entries(signal).filter(([, value]) => Number.isFinite(value)));
   }
 
-  async #listen(entries: AsyncIterable<{ key: string; value: Uint8Array; deleted: boolean }>): Promise<void> {
-    for await (const { key, value, deleted } of entries) {
+  async #listen(signal: AbortSignal): Promise<void> {
+    const directory = await this.#bus.keyValue(this.#subjects.directoryBucket, { ttlMs: HEARTBEAT_TTL_MS });
+    for await (const { key, value, deleted } of directory.watch("*", signal)) {
       const known = this.#actors.get(key);
       if (deleted) {
         if (known) known.gone = true;

@@ -161,7 +161,7 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
       parameterCount: policy.layout.reduce((n, p) => n + p.shape.reduce((a, b) => a * b, 1), 0),
       resumedFrom: resumed?.counters.iteration,
     });
-    await fleet.watch(ended.signal);
+    fleet.watch(ended.signal);
     const { stallTimeoutMs } = config;
     const movedAtMs = () => movedLast(learner.status());
     watchdog({ stallTimeoutMs, movedAtMs, diagnose: look, onNotice: deps.onNotice }, ended.signal);
