@@ -36,6 +36,8 @@ export class Fleet {
   /** The broker has not been reached since then. */
   #away: { sinceMs: number; reason: string } | undefined;
   #sampling = false;
+  /** Since when there is no task, neither queued nor taken. */
+  #emptySinceMs: number | undefined;
 
   constructor(bus: Bus, subjects: Subjects) {
     this.#bus = bus;
@@ -66,6 +68,11 @@ export class Fleet {
 
   get queues(): Queues | undefined {
     return this.#queues;
+  }
+
+  /** For how long the queue has held no task, neither waiting nor taken, as far as is known. */
+  get emptyForMs(): number {
+    return this.#emptySinceMs === undefined ? 0 : Date.now() - this.#emptySinceMs;
   }
 
   get brokerAway(): { sinceMs: number; reason: string } | undefined {
@@ -124,6 +131,7 @@ export class Fleet {
       this.#away = undefined;
       const tasksQueued = Math.max(0, tasks.messages - tasks.pending);
       this.#queued.push(tasksQueued);
+      this.#emptySinceMs = tasks.messages === 0 ? (this.#emptySinceMs ?? Date.now()) : undefined;
       this.#queues = {
         tasksQueued,
         tasksTaken: tasks.pending,

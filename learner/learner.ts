@@ -93,6 +93,7 @@ export class Learner {
   #isRestored = false;
   /** Iterations in a row that trained nothing. */
   #withoutSignal = 0;
+  #askedAgain = 0;
   #inbox: Inbox | undefined;
   #pumping: Promise<void> | undefined;
   #meanEpisodeLength = 0;
@@ -466,6 +467,15 @@ export class Learner {
     });
   }
 
+  /**
+   * Asks once more for what is waited for: its tasks are in no queue any more. (A purge that a frozen broker answers late takes what
+   * was issued after it, say.) What is played twice is trained once.
+   */
+  async askAgain(): Promise<void> {
+    this.#askedAgain++;
+    for (let i = this.counters.iteration; i < this.#issuedBefore; i++) await this.#issueWaiting(i);
+  }
+
   async #issueWaiting(iteration: number): Promise<void> {
     const wanted = this.#ledger.waiting(iteration).flatMap(({ group, members, attempts }) => {
       const rounds = [...new Set(attempts)];
@@ -473,6 +483,7 @@ export class Learner {
         iteration,
         group,
         attempt,
+        again: this.#askedAgain,
         members: members.filter((_, i) => attempts[i] === attempt),
       }));
     });
