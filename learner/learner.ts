@@ -99,6 +99,7 @@ export class Learner {
   #isRestored = false;
   /** Iterations in a row that trained nothing. */
   #withoutSignal = 0;
+  #askedAgain = 0;
   #inbox: Inbox | undefined;
   #pumping: Promise<void> | undefined;
   #meanEpisodeLength = 0;
@@ -247,7 +248,7 @@ export class Learner {
       return this.#ledger.isReady(iteration, { groups, share: completionRatio });
     };
     const trajectories = await this.#inbox!.collect(iteration, isEnough, signal);
-    await this.#dropStragglers(iteration);
+    this.#dropStragglers(iteration);
     this.#watch.start("assemble");
     return assembleBatch(this.#deps.policy, trajectories);
   }
@@ -452,18 +453,18 @@ export class Learner {
     this.#ledger.start(iteration, Math.ceil(groups * (1 + overSample)), groupSize);
   }
 
-  /** What is not awaited is dropped, and its tasks are taken from the queue; actors that play it stop when the next weights come. */
-  async #dropStragglers(iteration: number): Promise<void> {
-    const { bus, subjects } = this.#deps;
-    const late = this.#ledger.waiting(iteration);
-    for (const { group, members } of late) {
+  /**
+   * What is not awaited is dropped. Its tasks stay in the queue: actors let them go, and what they play of them, as soon as they
+   * hold the next weights.
+   */
+  #dropStragglers(iteration: number): void {
+    for (const { group, members } of this.#ledger.waiting(iteration)) {
       for (const member of members) {
         const name = { iteration, group, member };
         this.#ledger.drop(name, "straggler");
         this.#inbox!.giveUp(name);
       }
     }
-    await Promise.all(late.map(({ group }) => bus.purge(subjects.taskStream, subjects.task({ iteration, group }))));
   }
 
   /** All rows, or those of groups that carry a signal. */
@@ -487,6 +488,15 @@ export class Learner {
     return this.#conduct.judge(trajectory, problem);
   }
 
+  /**
+   * Asks once more for what is waited for: its tasks are in no queue any more. (A purge that a frozen broker answers late takes what
+   * was issued after it, say.) What is played twice is trained once.
+   */
+  async askAgain(): Promise<void> {
+    this.#askedAgain++;
+    for (let i = this.counters.iteration; i < this.#issuedBefore; i++) await this.#issueWaiting(i);
+  }
+
   async #issueWaiting(iteration: number): Promise<void> {
     const wanted = this.#ledger.waiting(iteration).flatMap(({ group, members, attempts }) => {
       const rounds = [...new Set(attempts)];
@@ -494,6 +504,7 @@ export class Learner {
         iteration,
         group,
         attempt,
+        again: this.#askedAgain,
         members: members.filter((_, i) => attempts[i] === attempt),
       }));
     });

@@ -178,10 +178,13 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
       parameterCount: policy.layout.reduce((n, p) => n + p.shape.reduce((a, b) => a * b, 1), 0),
       resumedFrom: resumed?.counters.iteration,
     });
-    await fleet.watch(ended.signal);
+    fleet.watch(ended.signal);
     const { stallTimeoutMs } = config;
     const movedAtMs = () => movedLast(learner.status());
-    watchdog({ stallTimeoutMs, movedAtMs, diagnose: look, onNotice: deps.onNotice }, ended.signal);
+    const tasksLostForMs = () => (learner.status().section === "wait" ? fleet.emptyForMs : 0);
+    const askAgain = () => learner.askAgain();
+    const { onNotice } = deps;
+    watchdog({ stallTimeoutMs, movedAtMs, diagnose: look, onNotice, tasksLostForMs, askAgain }, ended.signal);
     await train(learner, signal);
     return { counters: learner.counters, balance: learner.ledger.balance() };
   } finally {
