@@ -2,15 +2,16 @@
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
-import { delimiter, join, resolve } from "node:path";
+import { delimiter, extname, join, resolve } from "node:path";
 import { cacheFolder } from "../proto/cache-folder.ts";
 import { ConfigError } from "../proto/config.ts";
 
 export const actorRuntimes = ["bun", "deno", "node"] as const;
 export type ActorRuntime = (typeof actorRuntimes)[number];
 
-const root = resolve(import.meta.dir, "..");
-const entry = join(import.meta.dir, "actor-main.ts");
+const root = resolve(import.meta.dirname, "..");
+/** TypeScript in a checkout, JavaScript in the package. */
+const entry = join(import.meta.dirname, `actor-main${extname(import.meta.filename)}`);
 
 export interface ActorCommand {
   file: string;
@@ -28,7 +29,7 @@ export async function actorCommand(runtime: ActorRuntime, program = entry): Prom
     case "deno":
       return { file: denoPath(), args: ["run", "--quiet", "--no-prompt", ...denoPermissions, program] };
     case "node":
-      return { file: nodePath(), args: [await nodeBundle(program)] };
+      return { file: nodePath(), args: [program.endsWith(".js") ? program : await nodeBundle(program)] };
   }
 }
 

@@ -1,12 +1,14 @@
 /** What a node starts an actor in, by the actor's isolation and runtime. */
-import { join } from "node:path";
+import { extname, join } from "node:path";
 import type { HostedDependencies } from "../actors/system/hosted-actor.ts";
 import { processVessel, threadVessel } from "../actors/system/vessel.ts";
 import { ConfigError } from "../proto/config.ts";
 import { type ActorRuntime, actorCommand, actorRuntimes, nodeBundle } from "./actor-runtime.ts";
 
-const main = join(import.meta.dirname, "hosted-actor-main.ts");
-const thread = join(import.meta.dirname, "hosted-actor-thread.ts");
+/** TypeScript in a checkout, JavaScript in the package. */
+const here = (name: string) => join(import.meta.dirname, name + extname(import.meta.filename));
+const main = here("hosted-actor-main");
+const thread = here("hosted-actor-thread");
 
 /** The runtimes that this machine has. */
 export async function offeredRuntimes(): Promise<ActorRuntime[]> {

@@ -8,6 +8,7 @@ import { type Command, exitCodes } from "../command.ts";
 import { invocation } from "../invocation.ts";
 import { resolveRunConfig } from "../run-config.ts";
 import { createRunFolder, resumeRunFolder, storeConfig } from "../run-folder.ts";
+import { roleSecrets } from "../secrets/role-secrets.ts";
 import { learnWithActors } from "../spawned-actors.ts";
 import { trainRun } from "../train-run.ts";
 import { labelsField, parseLabels } from "./node.ts";
@@ -70,6 +71,7 @@ export const command: Command = {
         "a learner's actors are other processes, so it needs a NATS server: --nats nats://host:4222 ('proxima dev' finds or starts one)",
       ]);
     }
+    const secrets = roleSecrets(config.secrets, "learner");
     const folder = config.resume
       ? resumeRunFolder("runs", config.run)
       : createRunFolder("runs", { name: config.run, env: config.env });
@@ -81,12 +83,20 @@ export const command: Command = {
       output.event("config", { config, origins: resolved.origins });
       output.say(`Actors join with: proxima actor --run ${folder.name} --nats ${config.nats}`);
       const credentials = config.natsCredentials === "" ? undefined : await readFile(config.natsCredentials, "utf8");
-      const bus = await openBus(config.nats, { name: `proxima learner ${folder.name}`, credentials, signal });
+      const name = `proxima learner ${folder.name}`;
+      const bus = await openBus(config.nats, {
+        name,
+        credentials,
+        ...secrets?.bus,
+        replicas: config.natsReplicas,
+        signal,
+      });
       try {
         const { counters, balance } = await trainRun({
           config,
           folder,
           bus,
+          security: secrets?.server,
           output,
           signal,
           learn: config.actors === 0 ? undefined : withActors(config),
