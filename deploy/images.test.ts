@@ -9,6 +9,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join, resolve } from "node:path";
 import { testingBroker } from "./testing-broker.ts";
+import { testingDeno } from "./testing-deno.ts";
 import { TestingProcess } from "./testing-process.ts";
 
 setDefaultTimeout(90_000);
@@ -117,7 +118,11 @@ describe.skipIf(!broker)("the image of actors", () => {
       spawnSync("mknod", ["-m", "666", join(image, "dev", name), "c", "1", minor]);
     }
     expect(stage("bun")).toContain("USER 65532:65532");
-    await plays("image-bun", ["chroot", "--userspec=65532:65532", image, "/proxima-actor"], folder);
+    // Every container has these two.
+    mkdirSync(join(image, "proc"));
+    mkdirSync(join(image, "tmp"), { mode: 0o777 });
+    const enter = 'mount -t proc proc "$0/proc" && exec chroot --userspec=65532:65532 "$0" /proxima-actor "$@"';
+    await plays("image-bun", ["unshare", "--mount", "sh", "-c", enter, image], folder);
   });
 
   test("on Deno plays without permission to write or to start processes", async () => {
@@ -127,6 +132,6 @@ describe.skipIf(!broker)("the image of actors", () => {
     const entrypoint: string[] = JSON.parse(stage("deno").at(-1)!.replace("ENTRYPOINT ", ""));
     expect(entrypoint).not.toContain("--allow-all");
     for (const permission of ["write", "run", "ffi"]) expect(entrypoint.join()).not.toContain(`--allow-${permission}`);
-    await plays("image-deno", [join(root, "node_modules/.bin/deno"), ...entrypoint.slice(1)], image);
+    await plays("image-deno", [testingDeno(), ...entrypoint.slice(1)], image);
   });
 });

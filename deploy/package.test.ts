@@ -5,6 +5,7 @@ import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } fr
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join, resolve } from "node:path";
 import { testingBroker } from "./testing-broker.ts";
+import { testingDeno } from "./testing-deno.ts";
 import { TestingProcess } from "./testing-process.ts";
 
 setDefaultTimeout(120_000);
@@ -62,7 +63,7 @@ describe.skipIf(skipped)("the package", () => {
   });
 
   const bin = join(empty, "node_modules/.bin/proxima-actor");
-  const deno = join(root, "node_modules/.bin/deno");
+  const deno = testingDeno();
   const permissions = ["--allow-net", "--allow-read", "--allow-env", "--allow-sys"];
   test.skipIf(!broker).each([
     ["Node", bin, []],
@@ -80,13 +81,18 @@ describe.skipIf(skipped)("the package", () => {
     const said: string[] = [];
     for (const stream of [actor.stdout, actor.stderr]) stream.on("data", (bytes) => said.push(String(bytes)));
     const ended = new Promise<number | null>((done) => actor.on("close", done));
-    const first = await Promise.race([
-      learner.until(({ type }) => type === "end"),
-      ended.then(() => Promise.reject(new Error(`the actor ended: ${said.join("")}`))),
-    ]);
-    expect(first.balance).toMatchObject({ dropped: 0, inFlight: 0 });
-    actor.kill("SIGTERM");
-    expect(await ended).toBe(0);
+    try {
+      const first = await Promise.race([
+        learner.until(({ type }) => type === "end"),
+        ended.then(() => Promise.reject(new Error(`the actor ended: ${said.join("")}`))),
+      ]);
+      expect(first.balance).toMatchObject({ dropped: 0, inFlight: 0 });
+      actor.kill("SIGTERM");
+      expect(await ended).toBe(0);
+    } finally {
+      actor.kill("SIGKILL");
+      await learner.kill();
+    }
     expect(said.join("")).toContain(`plays cartpole for run on-${runtime}`);
   });
 
