@@ -65,11 +65,11 @@ interface Seat {
   since: number;
 }
 
-/** Why an episode that the learner does not await any more has no result. */
-const INTERRUPTED = "interrupted: its iteration is over";
-
 /** How long one look into the task queue may wait: an abort ends it, and hundreds of idle actors should not ask every second. */
 const PULL_MS = 15_000;
+
+/** Why an episode that the learner does not await any more has no result. */
+const INTERRUPTED = "interrupted: its iteration is over";
 
 /** A wait shorter than this is not worth telling. */
 const BRIEF_MS = 1000;

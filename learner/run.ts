@@ -7,6 +7,7 @@ import { HEARTBEAT_TTL_MS } from "../policy/heartbeat.ts";
 import { buildPolicy, policyDefinition, resolvePolicyOptions } from "../policy/registry.ts";
 import { encodeRunState, runStateKey } from "../policy/run-state.ts";
 import type { TensorProvider } from "../policy/tensor/tensors.ts";
+import type { Device } from "../policy/tensor/tfjs/device.ts";
 import type { Bus } from "../proto/bus/bus.ts";
 import type { ServerSecurity } from "../proto/grpc.ts";
 import { taskQueue } from "../proto/joining.ts";
@@ -30,6 +31,8 @@ import { type WeightsServer, type WeightsSubscriber, weightsServer } from "./wei
 export interface RunDependencies {
   bus: Bus;
   provider: TensorProvider;
+  /** The device that `config.device` asks for, where there is one. */
+  device?: Device;
   checkpointsFolder: string;
   /** For the weights server. */
   security?: ServerSecurity;
@@ -102,6 +105,7 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
     estimator: definition,
     estimatorOptions,
     provider,
+    device: deps.device,
     gradients: (model) => gradientEngine(policy, model, config.learnerThreads, provider.name),
     checkpoints,
     incarnation,

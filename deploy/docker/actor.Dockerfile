@@ -10,7 +10,8 @@ FROM packages AS program
 COPY . .
 RUN bun build --compile --sourcemap=none deploy/actor-main.ts --outfile /proxima-actor
 
-FROM gcr.io/distroless/cc-debian12:nonroot AS bun
+# The program needs the C library and nothing else.
+FROM gcr.io/distroless/base-debian12:nonroot AS bun
 COPY --from=program /proxima-actor /proxima-actor
 USER 65532:65532
 WORKDIR /work
