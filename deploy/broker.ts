@@ -20,6 +20,17 @@ export interface StartBrokerOptions {
   token?: string;
   user?: string;
   password?: string;
+  /** Makes the server one of a cluster. */
+  cluster?: {
+    /** Of this server: unique among them, and the same whenever it starts again on its store. */
+    serverName: string;
+    /** On which the servers speak among themselves, all on the same host here. */
+    port: number;
+    /** Those ports of all servers. */
+    ports: readonly number[];
+  };
+  /** Store a message on disk before it is confirmed, not only every two minutes. From nats-server 2.10 on. */
+  syncAlways?: boolean;
   /** How long to wait for a former server on the same store to end. Default 10 s. */
   releaseMs?: number;
   /** Told about starts and ends. */
@@ -132,7 +143,7 @@ export async function startBroker(options: StartBrokerOptions): Promise<Broker> 
 }
 
 function configuration(
-  { host, port, token, user, password }: StartBrokerOptions & { host: string; port: number },
+  { host, port, token, user, password, cluster, syncAlways }: StartBrokerOptions & { host: string; port: number },
   storeDir: string,
   files: { log: string; pid: string; ports: string },
 ): string {
@@ -142,7 +153,17 @@ function configuration(
     ports_file_dir: files.ports,
     log_file: files.log,
     logfile_size_limit: 16 << 20,
-    jetstream: { store_dir: storeDir },
+    jetstream: { store_dir: storeDir, ...(syncAlways ? { sync_interval: "always" } : {}) },
+    ...(cluster
+      ? {
+          server_name: cluster.serverName,
+          cluster: {
+            name: "proxima",
+            listen: `${host}:${cluster.port}`,
+            routes: cluster.ports.map((each) => `nats://${host}:${each}`),
+          },
+        }
+      : {}),
     ...(token !== undefined ? { authorization: { token } } : {}),
     ...(user !== undefined ? { authorization: { user, password: password ?? "" } } : {}),
   };

@@ -1,4 +1,5 @@
 /** A learner with everything around it: the run's folder, its metrics and what is shown of them. Used by `dev` and `learner`. */
+import { dirname } from "node:path";
 import type { RunConfig } from "../learner/config.ts";
 import { metricsFile } from "../learner/metrics/metrics-file.ts";
 import { combineSinks, type MetricsSink } from "../learner/metrics/sink.ts";
@@ -7,11 +8,14 @@ import { type ReadyInfo, type RunDependencies, runLearner } from "../learner/run
 import { tensorProvider } from "../policy/tensor/provider.ts";
 import type { Bus } from "../proto/bus/index.ts";
 import type { ServerSecurity } from "../proto/grpc.ts";
+import { chooseDevice } from "./devices.ts";
 import { announceLearner } from "./learner-link.ts";
 import { keepNotice } from "./notices.ts";
 import type { Output } from "./output.ts";
 import { colours, liveView, noColours, ProgressState, type ProgressView, plainView } from "./progress-view.ts";
 import type { RunFolder } from "./run-folder.ts";
+import type { Ui } from "./ui/server.ts";
+import { serveUiBeside } from "./ui/ui-thread.ts";
 
 export interface TrainRunOptions {
   config: RunConfig;
@@ -33,6 +37,7 @@ export async function trainRun(options: TrainRunOptions) {
   let view: ProgressView | undefined;
   let status: ReadyInfo["status"] | undefined;
   let silence: (() => void) | undefined;
+  let ui: Ui | undefined;
   const note = (message: string) => {
     keepNotice(folder, message);
     output.event("notice", { message });
@@ -48,6 +53,7 @@ export async function trainRun(options: TrainRunOptions) {
         bus,
         security,
         provider: tensorProvider(config.provider),
+        device: await chooseDevice(config.device, note),
         checkpointsFolder: folder.checkpoints,
         trajectoriesFolder: folder.trajectories,
         onReady: async (info) => {
@@ -78,6 +84,7 @@ export async function trainRun(options: TrainRunOptions) {
             resumedFrom,
           });
           if (resumedFrom !== undefined) note(`Resumes at iteration ${resumedFrom}.`);
+          if (config.ui) ui = await servePage(folder, config.uiPort, output);
           if (!output.json) view = viewOf(state, output);
         },
         onIteration: ({ iteration, envSteps, values, timing, lag }) => {
@@ -93,9 +100,24 @@ export async function trainRun(options: TrainRunOptions) {
     signal.removeEventListener("abort", announceStop);
     status = undefined;
     silence?.();
+    await ui?.close();
     view?.close();
     sinks?.flush();
     sinks?.close();
+  }
+}
+
+/** A page that cannot be served is no reason not to train. */
+async function servePage(folder: RunFolder, port: number, output: Output): Promise<Ui | undefined> {
+  try {
+    const ui = await serveUiBeside({ root: dirname(folder.path), run: folder.name, port });
+    output.event("ui", { url: ui.url });
+    output.say(`Watch it at ${ui.url}`);
+    return ui;
+  } catch (error) {
+    output.event("notice", { message: (error as Error).message });
+    output.say(`${(error as Error).message} (--uiPort); the run goes on without.`);
+    return undefined;
   }
 }
 

@@ -159,6 +159,29 @@ describe("an environment that fails", () => {
   });
 });
 
+describe("a run whose groups are traced", () => {
+  test("tells a collector the life of one group an iteration, to the first use of the weights it led to", async () => {
+    const spans: { name: string; traceId: string; attributes: { key: string; value: object }[] }[] = [];
+    const collector = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      async fetch(request) {
+        // biome-ignore lint/suspicious/noExplicitAny: the messages themselves are tested beside their code
+        const sent = (await request.json()) as any;
+        spans.push(...sent.resourceSpans[0].scopeSpans[0].spans);
+        return Response.json({});
+      },
+    });
+    await train({ ...cartpole, traces: `http://127.0.0.1:${collector.port}` }, 2);
+    await collector.stop(true);
+    const groups = spans.filter(({ name }) => name === "group");
+    expect(groups.length).toBe(4);
+    const ofTrace = (id: string) => spans.filter(({ traceId }) => traceId === id).map(({ name }) => name);
+    const life = ["group", "task", "episode", "episode", "assemble", "advantages", "update", "broadcast", "first use"];
+    for (const { traceId } of groups.slice(0, 3)) expect(ofTrace(traceId)).toEqual(life);
+  });
+});
+
 describe("messages that are no trajectories", () => {
   test("are kept as dead letters with the reason; the member they took the place of is played again", async () => {
     const bus = memoryBus();

@@ -376,12 +376,43 @@ export const runSchema = defineConfig({
       about: "Episodes of an evaluation, once sampled and once greedy.",
     },
 
+    ui: {
+      section: "watching",
+      type: "flag",
+      default: false,
+      about: "Serve a page that shows the run, on loopback; it shows the other runs of the folder too.",
+    },
+    uiPort: {
+      section: "watching",
+      type: "integer",
+      default: 4700,
+      min: 0,
+      max: 65_535,
+      about: "Port of that page; 0: any free one.",
+    },
+    traces: {
+      section: "watching",
+      type: "text",
+      default: "",
+      pattern: /^(https?:\/\/[^\s@]+)?$/,
+      expects: "the address of a collector such as http://127.0.0.1:4318, without user or password",
+      about: "OpenTelemetry collector (OTLP over HTTP) that gets the life of one group an iteration; none when empty.",
+    },
+
     provider: {
       section: "machine",
       type: "choice",
       default: "simd",
       choices: ["simd", "typescript"],
       about: "Who computes tensors: WebAssembly SIMD, or plain TypeScript (slow and literal).",
+    },
+    device: {
+      section: "machine",
+      type: "choice",
+      default: "cpu",
+      choices: ["cpu", "tensorflow", "webgpu", "auto"],
+      about:
+        "Where the learner computes: on the CPU by `provider`, on a GPU, or auto: where the first batch trains faster.",
     },
     learnerThreads: {
       section: "machine",
@@ -406,6 +437,15 @@ export const runSchema = defineConfig({
       type: "text",
       default: "",
       about: "Path of a NATS credentials file.",
+    },
+    natsReplicas: {
+      section: "machine",
+      type: "integer",
+      default: 1,
+      min: 1,
+      max: 5,
+      unit: "servers",
+      about: "Copies of each stream and bucket in a NATS cluster: with 3, the loss of one server loses nothing.",
     },
     secrets: {
       section: "machine",
@@ -432,7 +472,8 @@ export const runSchema = defineConfig({
       type: "choice",
       default: "f32",
       choices: ["f32", "bf16"],
-      about: "How weights travel; bf16 halves them, and the learner then computes with the rounded ones.",
+      about:
+        "How weights travel; bf16 halves them; actors then play with, and store the log-probabilities of, the rounded ones.",
     },
   },
   check(config) {

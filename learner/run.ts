@@ -1,10 +1,13 @@
 /** A learner from its configuration: builds the parts, announces the run on the bus, trains, and takes everything down again. */
+
 import type { EnvironmentSpec } from "../envs/environment.ts";
 import { loadEnvironment } from "../envs/registry.ts";
+import packageJson from "../package.json" with { type: "json" };
 import { HEARTBEAT_TTL_MS } from "../policy/heartbeat.ts";
 import { buildPolicy, policyDefinition, resolvePolicyOptions } from "../policy/registry.ts";
 import { encodeRunState, runStateKey } from "../policy/run-state.ts";
 import type { TensorProvider } from "../policy/tensor/tensors.ts";
+import type { Device } from "../policy/tensor/tfjs/device.ts";
 import type { Bus } from "../proto/bus/bus.ts";
 import type { ServerSecurity } from "../proto/grpc.ts";
 import { taskQueue } from "../proto/joining.ts";
@@ -19,6 +22,8 @@ import { gradientEngine } from "./gradient-threads.ts";
 import { type IterationRecord, Learner, type LearnerStatus } from "./learner.ts";
 import { learnerService } from "./learner-service.ts";
 import { train } from "./loop.ts";
+import { GroupTracer } from "./metrics/group-tracer.ts";
+import { otlpExporter } from "./metrics/otlp.ts";
 import { diagnose, watchdog } from "./watchdog.ts";
 import { readWeights } from "./weights-file.ts";
 import { type WeightsServer, type WeightsSubscriber, weightsServer } from "./weights-server.ts";
@@ -26,6 +31,8 @@ import { type WeightsServer, type WeightsSubscriber, weightsServer } from "./wei
 export interface RunDependencies {
   bus: Bus;
   provider: TensorProvider;
+  /** The device that `config.device` asks for, where there is one. */
+  device?: Device;
   checkpointsFolder: string;
   /** For the weights server. */
   security?: ServerSecurity;
@@ -87,6 +94,7 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
           onNotice: deps.onNotice,
         })
       : undefined;
+  const tracer = config.traces === "" ? undefined : groupTracer(config, incarnation, deps.onNotice);
   const learner = new Learner({
     config,
     bus,
@@ -97,6 +105,7 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
     estimator: definition,
     estimatorOptions,
     provider,
+    device: deps.device,
     gradients: (model) => gradientEngine(policy, model, config.learnerThreads, provider.name),
     checkpoints,
     incarnation,
@@ -108,6 +117,7 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
       deps.onIteration({ ...record, timing, lag: lagOf(server!.subscribers()) });
     },
     onBatch: archive?.keep.bind(archive),
+    trace: tracer,
     onNotice: deps.onNotice,
   });
   let server: WeightsServer | undefined;
@@ -128,6 +138,7 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
       run: config.run,
       host: config.weightsHost,
       port: config.weightsPort,
+      onHeld: (actor, counter) => tracer?.used(actor, counter, Date.now()),
       ...deps.security,
       services: [
         learnerService(
@@ -167,10 +178,13 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
       parameterCount: policy.layout.reduce((n, p) => n + p.shape.reduce((a, b) => a * b, 1), 0),
       resumedFrom: resumed?.counters.iteration,
     });
-    await fleet.watch(ended.signal);
+    fleet.watch(ended.signal);
     const { stallTimeoutMs } = config;
     const movedAtMs = () => movedLast(learner.status());
-    watchdog({ stallTimeoutMs, movedAtMs, diagnose: look, onNotice: deps.onNotice }, ended.signal);
+    const tasksLostForMs = () => (learner.status().section === "wait" ? fleet.emptyForMs : 0);
+    const askAgain = () => learner.askAgain();
+    const { onNotice } = deps;
+    watchdog({ stallTimeoutMs, movedAtMs, diagnose: look, onNotice, tasksLostForMs, askAgain }, ended.signal);
     await train(learner, signal);
     return { counters: learner.counters, balance: learner.ledger.balance() };
   } finally {
@@ -178,7 +192,13 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
     await learner.close();
     await archive?.close();
     await server?.close();
+    await tracer?.close();
   }
+}
+
+function groupTracer({ run, traces }: RunConfig, incarnation: number, onNotice: (message: string) => void) {
+  const resource = { "service.name": "proxima-learner", "service.version": packageJson.version, "proxima.run": run };
+  return new GroupTracer(run, incarnation, otlpExporter({ endpoint: traces, resource, onNotice }));
 }
 
 /** The loop went on to its next section, or an episode came. */
@@ -208,7 +228,7 @@ async function openStreams(bus: Bus, subjects: Subjects): Promise<void> {
     dedupWindowMs: 120_000,
     retention: "limits",
   });
-  // Actors may lack the permission to make these.
+  // Actors may lack the permission to make these, and do not know how many copies there should be.
   await (await bus.puller(taskQueue(subjects))).close();
   await bus.keyValue(subjects.directoryBucket, { ttlMs: HEARTBEAT_TTL_MS });
 }

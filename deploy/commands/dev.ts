@@ -148,7 +148,7 @@ async function wire(config: DevConfig, folder: RunFolder, output: Output, signal
   try {
     const credentials = config.natsCredentials === "" ? undefined : await Bun.file(config.natsCredentials).text();
     const name = `proxima learner ${folder.name}`;
-    const bus = await openBus(url, { name, credentials, ...secrets?.bus, signal });
+    const bus = await openBus(url, { name, credentials, ...secrets?.bus, replicas: config.natsReplicas, signal });
     const { file, args } = await actorCommand(config.actorRuntime);
     const learn: Learn = async (run, deps, until) => {
       const lost = new AbortController();
@@ -256,6 +256,7 @@ function whatNext(folder: RunFolder, longer: number): string {
     `The run lies in ${path}/. Further:`,
     `  ${invocation()} eval --run ${folder.name} --episodes 1000`,
     `  ${invocation()} dev --run ${folder.name} --resume --totalEnvSteps ${longer}`,
+    `  ${invocation()} ui --run ${folder.name}`,
     `  tensorboard --logdir ${path}`,
   ].join("\n");
 }

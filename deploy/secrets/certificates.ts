@@ -1,6 +1,6 @@
 /** A certificate authority of our own and the certificates it signs: ECDSA on P-256, PEM texts. */
 import "reflect-metadata";
-import { randomBytes, webcrypto } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { isIP } from "node:net";
 import * as x509 from "@peculiar/x509";
 
@@ -21,7 +21,7 @@ const DAY_MS = 86_400_000;
 /** Clocks differ. */
 const EARLIER_MS = 3_600_000;
 
-const newKeys = () => webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
+const newKeys = () => crypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
 
 /** Positive, and never the same twice. */
 const serialNumber = () => `01${randomBytes(15).toString("hex")}`;
@@ -31,8 +31,8 @@ const validity = (days: number) => ({
   notAfter: new Date(Date.now() + days * DAY_MS),
 });
 
-async function pemOfKey(key: webcrypto.CryptoKey): Promise<string> {
-  return x509.PemConverter.encode(await webcrypto.subtle.exportKey("pkcs8", key), "PRIVATE KEY");
+async function pemOfKey(key: CryptoKey): Promise<string> {
+  return x509.PemConverter.encode(await crypto.subtle.exportKey("pkcs8", key), "PRIVATE KEY");
 }
 
 export async function createAuthority(days: number): Promise<Certificate> {
@@ -55,7 +55,7 @@ export async function createAuthority(days: number): Promise<Certificate> {
 /** A certificate for a server (which may be a client of others) when it has hosts, else for a client. */
 export async function issueCertificate(authority: Certificate, { name, hosts, days }: Leaf): Promise<Certificate> {
   const issuer = new x509.X509Certificate(authority.cert);
-  const signingKey = await webcrypto.subtle.importKey(
+  const signingKey = await crypto.subtle.importKey(
     "pkcs8",
     x509.PemConverter.decodeFirst(authority.key),
     algorithm,

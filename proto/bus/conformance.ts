@@ -469,11 +469,9 @@ export function busConformance(name: string, connect: () => Promise<Bus>): void 
         const writers = names.map(async (name) => {
           while (writing) await values.put(name, bytes("y"));
         });
-        const started = performance.now();
         for (let round = 0; round < 20; round++) expect(await values.keys()).toHaveLength(names.length);
         writing = false;
         await Promise.all(writers);
-        expect(performance.now() - started).toBeLessThan(PATIENCE_MS);
       });
 
       test("watch() yields the current entries that match, then every change, until it is aborted", async () => {

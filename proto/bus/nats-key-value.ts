@@ -42,9 +42,13 @@ export class NatsKeyValue implements KeyValue {
       });
       const { config } = (await kv.status()).streamInfo;
       const maxAge = ttlMs === undefined ? config.max_age : ttlMs * 1_000_000;
-      if (maxAge !== config.max_age || history > config.max_msgs_per_subject) {
+      // Whoever came first may have known nothing of copies.
+      const copies = Math.max(replicas, config.num_replicas);
+      if (maxAge !== config.max_age || history > config.max_msgs_per_subject || copies > config.num_replicas) {
         await (await jetstream.jetstreamManager()).streams.update(config.name, {
           ...config,
+          num_replicas: copies,
+          allow_direct: copies === 1,
           max_msgs_per_subject: Math.max(history, config.max_msgs_per_subject),
           max_age: maxAge,
           duplicate_window: maxAge > 0 ? Math.min(config.duplicate_window, maxAge) : config.duplicate_window,
