@@ -2,13 +2,14 @@
  * An actor's life: finds its run on the bus, loads the environment and policy that the run's state names, and plays. When the
  * learner restarts or moves, the state changes and the actor joins again; it needs no restart of its own.
  */
-import { loadEnvironment } from "../envs/registry.ts";
+import { EnvironmentLoader } from "../envs/bundle/loader.ts";
 import { createPolicy } from "../policy/registry.ts";
 import { decodeRunState, type RunState, runStateKey } from "../policy/run-state.ts";
 import type { TensorProvider } from "../policy/tensor/tensors.ts";
 import type { Bus, KeyValue } from "../proto/bus/bus.ts";
 import { runsBucket, subjects as subjectsOf } from "../proto/subjects.ts";
 import type { ActorConfig } from "./config.ts";
+import { Environments } from "./environments.ts";
 import { RolloutActor } from "./rollout.ts";
 import { weightsClient } from "./weights-client.ts";
 
@@ -26,8 +27,13 @@ const HEARTBEAT_TTL_MS = 5_000;
 /** Plays for the run until the signal aborts, then drains. Throws when it cannot join within `joinTimeoutMs`. */
 export async function runActor(config: ActorConfig, deps: ActorDependencies, signal: AbortSignal): Promise<void> {
   const run = config.run || (await onlyRun(deps.bus));
-  const state = await deps.bus.keyValue(subjectsOf(run).stateBucket);
-  const environments = new EnvironmentCache();
+  const subjects = subjectsOf(run);
+  const state = await deps.bus.keyValue(subjects.stateBucket);
+  const bundles = () => deps.bus.objects(subjects.bundleStore);
+  const loader = new EnvironmentLoader({ ...config, bundles, callTimeoutMs: config.stepTimeoutMs });
+  const environments = new Environments(loader, state, deps.log);
+  const end = new AbortController();
+  const preparing = environments.prepare(AbortSignal.any([signal, end.signal]));
   let playing: { abort(): void; done: Promise<void> } | undefined;
   try {
     for await (const next of states(state, run, config.joinTimeoutMs, signal)) {
@@ -41,7 +47,11 @@ export async function runActor(config: ActorConfig, deps: ActorDependencies, sig
     }
   } finally {
     playing?.abort();
-    await playing?.done;
+    await playing?.done.finally(async () => {
+      end.abort();
+      await preparing;
+      await environments.close();
+    });
   }
 }
 
@@ -49,12 +59,12 @@ async function play(
   state: RunState,
   config: ActorConfig,
   deps: ActorDependencies,
-  environments: EnvironmentCache,
+  environments: Environments,
   signal: AbortSignal,
 ): Promise<void> {
   const { bus, provider, log } = deps;
   const subjects = subjectsOf(state.run);
-  const source = await environments.load(state.environment);
+  const { source } = await environments.join(state.environment);
   const policy = await createPolicy(state.policy);
   const weights = weightsClient({
     address: config.weights || state.weights,
@@ -73,7 +83,7 @@ async function play(
     const directory = await bus.keyValue(subjects.directoryBucket, { ttlMs: HEARTBEAT_TTL_MS });
     log(`plays ${source.spec.id} for run ${state.run} with weights version ${weights.current()!.version.counter}`);
     const actor = new RolloutActor(
-      { bus, subjects, tasks, directory, weights, state, source, policy, provider, log },
+      { bus, subjects, tasks, directory, weights, state, environments, policy, provider, log },
       { ...config, taskAckWaitMs: TASK_ACK_WAIT_MS, weightsTimeoutMs: config.joinTimeoutMs },
     );
     await actor.run(signal);
@@ -116,25 +126,4 @@ async function onlyRun(bus: Bus): Promise<string> {
       ? `Cannot tell which run to play for: the broker knows ${runs.sort().join(", ")}. Choose with --run NAME.`
       : "Cannot find a run to play for: no learner has announced one on this broker. Start 'proxima learner', or name the run to wait for with --run NAME.",
   );
-}
-
-/** Loading an environment can mean reading thousands of games: it is done once for each assignment. */
-class EnvironmentCache {
-  #key = "";
-  #source: ReturnType<typeof loadEnvironment> | undefined;
-
-  async load(assignment: RunState["environment"]) {
-    const key = JSON.stringify(assignment);
-    if (key !== this.#key || !this.#source) {
-      this.#source = loadEnvironment(assignment.reference, assignment.arguments);
-      this.#key = key;
-    }
-    const { source, digest } = await this.#source;
-    if (digest !== assignment.digest) {
-      throw new Error(
-        `Cannot play ${assignment.reference}: this machine has digest ${digest}, the learner ${assignment.digest}. Install the same version, or copy the same environment file.`,
-      );
-    }
-    return source;
-  }
 }

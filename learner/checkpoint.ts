@@ -8,6 +8,7 @@ import { mkdir, open, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { decodeSafetensors, encodeSafetensors, weightsFromSafetensors } from "../policy/tensor/safetensors.ts";
 import type { ParameterSpec } from "../policy/tensor/tensors.ts";
+import type { GenerationsState } from "./generations.ts";
 import type { LedgerState } from "./ledger.ts";
 import { replaceFile } from "./replace-file.ts";
 
@@ -23,6 +24,8 @@ export interface Counters {
 export interface Checkpoint {
   counters: Counters;
   ledger: LedgerState;
+  /** Absent in checkpoints from before environments could be swapped. */
+  generations?: GenerationsState;
   /** Mean length of the episodes last trained; decides how many groups the next iteration takes. */
   meanEpisodeLength: number;
   weights: Float32Array;

@@ -2,7 +2,7 @@
  * The learner: everything one pass of the loop needs, step by step in the order of `loop.ts`. It owns the counters, the ledger
  * and the model; the bus, the weights server and the sinks are handed in.
  */
-import type { EnvironmentSource } from "../envs/environment.ts";
+import { describeAssignment, type GenerationRecord } from "../envs/assignment.ts";
 import { mix32 } from "../envs/random.ts";
 import type { Policy } from "../policy/policy.ts";
 import { initialise } from "../policy/tensor/initialise.ts";
@@ -14,6 +14,8 @@ import type { Credit, EstimatorDefinition } from "./advantage/index.ts";
 import { assembleBatch, type Batch } from "./batch.ts";
 import type { Checkpoint, CheckpointStore, Counters } from "./checkpoint.ts";
 import type { RunConfig } from "./config.ts";
+import { generationMetrics } from "./generation-metrics.ts";
+import type { Generations, OpenIteration } from "./generations.ts";
 import type { GradientEngine } from "./gradients.ts";
 import { Inbox } from "./inbox.ts";
 import { Ledger, type MemberName } from "./ledger.ts";
@@ -33,8 +35,10 @@ export interface LearnerDependencies {
   bus: Bus;
   subjects: Subjects;
   policy: Policy;
-  source: EnvironmentSource;
-  environmentGeneration: number;
+  /** Holds at least the one to begin with. */
+  generations: Generations;
+  /** Writes down what became of a generation; durable when it resolves. */
+  announce(record: GenerationRecord): Promise<void>;
   estimator: EstimatorDefinition;
   estimatorOptions: object;
   provider: TensorProvider;
@@ -50,6 +54,12 @@ export interface LearnerDependencies {
   onBatch?(iteration: number, batch: Batch, credit: Credit, encoded: readonly Uint8Array[]): Promise<void>;
   /** Something a person should know. */
   onNotice(message: string): void;
+}
+
+/** Which generation is to be left, and why. */
+interface Doubt {
+  generation: number;
+  reason: string;
 }
 
 export interface IterationRecord {
@@ -95,6 +105,8 @@ export class Learner {
   #updating: PromiseWithResolvers<void> | undefined;
   #unacknowledged: Delivery[] = [];
   #paused: (PromiseWithResolvers<void> & { reason: string }) | undefined;
+  /** Aborts, with a Doubt, when the newest generation of the environment is to be rolled back. */
+  #doubt = new AbortController();
   counters: Counters = { iteration: 0, envSteps: 0, episodes: 0, learnerSteps: 0 };
 
   constructor(deps: LearnerDependencies) {
@@ -110,11 +122,10 @@ export class Learner {
     this.#tasks = new TaskIssuer({
       bus: deps.bus,
       subjects: deps.subjects,
-      tasks: deps.source.tasks("train"),
+      generations: deps.generations,
       seed: config.seed,
       incarnation: deps.incarnation,
       maxStaleness: this.#maxStaleness,
-      environmentGeneration: deps.environmentGeneration,
     });
   }
 
@@ -166,6 +177,8 @@ export class Learner {
       subjects,
       ledger: this.#ledger,
       misfit: (trajectory, name) => this.#misfit(trajectory, name),
+      isVoid: ({ lineage }, name) => this.#deps.generations.isVoid(lineage.environment.generation, name),
+      onFailure: (name, reason) => this.#doubtIfFailing(name, reason),
       maxAttempts: config.maxAttempts,
       retry: (name, attempt) => this.#tasks.issue({ ...name, members: [name.member], attempt }),
       onDeadLetter: (subject, reason) => this.#deps.onNotice(`Dead letter from ${subject}: ${reason}`),
@@ -189,6 +202,7 @@ export class Learner {
     this.#watch.start("issue");
     while (this.#paused) await Promise.race([this.#paused.promise, aborted(signal)]);
     for (let i = this.#issuedBefore; i <= iteration + this.#maxStaleness; i++) {
+      if (!this.#ledger.groups(i)) await this.#adopt(i);
       if (!this.#ledger.groups(i)) this.#ledger.start(i, this.#groupsPerIteration(), this.#deps.config.groupSize);
       await this.#issueWaiting(i);
       this.#issuedBefore = i + 1;
@@ -198,8 +212,9 @@ export class Learner {
   /** The episodes of the iteration, once each member has been played or dropped with a reason. */
   async collect(iteration: number, signal: AbortSignal): Promise<Batch> {
     this.#watch.start("wait");
-    const quietMs = this.#deps.config.stallTimeoutMs;
-    const trajectories = await this.#inbox!.collect(iteration, quietMs, () => this.#explainStall(iteration), signal);
+    let trajectories: Trajectory[];
+    do trajectories = await this.#gather(iteration, signal);
+    while (await this.#rollBack(iteration));
     this.#watch.start("assemble");
     return assembleBatch(this.#deps.policy, trajectories);
   }
@@ -277,11 +292,14 @@ export class Learner {
     statistics: UpdateStatistics | undefined,
   ): Promise<void> {
     this.#watch.start("commit");
-    const { config } = this.#deps;
+    const { config, generations } = this.#deps;
     for (const [e, { lineage }] of batch.episodes.entries()) {
       if (credit.dropped?.[e]) this.#ledger.drop(lineage, "noSignal");
       else this.#ledger.train(lineage);
     }
+    const open = { iteration, groups: this.#ledger.groups(iteration) };
+    const byGeneration = generationMetrics(generations, open, batch.episodes);
+    generations.close(open);
     this.#ledger.close(iteration);
     const { onBatch } = this.#deps;
     const encoded = onBatch && batch.episodes.map(({ lineage }) => this.#inbox!.encoded(lineage));
@@ -307,6 +325,7 @@ export class Learner {
       ledger: this.#ledger,
       learningRate,
     });
+    Object.assign(values, byGeneration);
     this.#deps.onIteration({ iteration, envSteps: this.counters.envSteps, values, timing: this.#watch.lap(envSteps) });
   }
 
@@ -331,6 +350,7 @@ export class Learner {
     const checkpoint: Checkpoint = {
       counters: { ...this.counters },
       ledger: this.#ledger.state(),
+      generations: this.#deps.generations.state(),
       meanEpisodeLength: this.#meanEpisodeLength,
       weights: await this.#model.weights(),
       optimiser: await this.#model.optimiser(),
@@ -359,6 +379,11 @@ export class Learner {
   resume(): void {
     this.#paused?.resolve();
     this.#paused = undefined;
+  }
+
+  /** Leaves the newest generation of the environment; the one before plays all groups of the iterations that are open. */
+  backToLastEnvironment(reason: string): void {
+    this.#doubt.abort({ generation: this.#deps.generations.newest.record.generation, reason } satisfies Doubt);
   }
 
   /** Writes what is not yet in a checkpoint and closes what this learner opened. */
@@ -402,17 +427,92 @@ export class Learner {
 
   /** Why a trajectory cannot be the answer to the task this run issued; undefined when it can. */
   #misfit(trajectory: Trajectory, name: MemberName): string | undefined {
-    const { subjects, source } = this.#deps;
+    const { subjects, generations } = this.#deps;
+    const { source, record } = generations.of(name);
     const { task, seed } = this.#tasks.assignment(name);
-    const asked = { run: subjects.run, ...name, task, seed };
+    const asked = { run: subjects.run, ...name, task, seed, environment: record };
     return misfit(trajectory, asked, source.spec, {
       from: this.#tasks.oldestWeights(name.iteration),
       to: name.iteration,
     });
   }
 
-  async #issueWaiting(iteration: number): Promise<void> {
-    const wanted = this.#ledger.waiting(iteration).flatMap(({ group, members, attempts }) => {
+  /** The trajectories of an iteration, or nothing when the environment turns out to fail. */
+  async #gather(iteration: number, signal: AbortSignal): Promise<Trajectory[]> {
+    const quietMs = this.#deps.config.stallTimeoutMs;
+    const until = AbortSignal.any([signal, this.#doubt.signal]);
+    try {
+      return await this.#inbox!.collect(iteration, quietMs, () => this.#explainStall(iteration), until);
+    } catch (error) {
+      if (signal.aborted || !this.#doubt.signal.aborted) throw error;
+      return [];
+    }
+  }
+
+  /** Iterations from this one on whose groups have been asked for. */
+  #open(iteration: number): OpenIteration[] {
+    const count = Math.max(this.#issuedBefore, iteration + 1) - iteration;
+    const open = Array.from({ length: count }, (_, i) => iteration + i);
+    return open.map((i) => ({ iteration: i, groups: this.#ledger.groups(i) }));
+  }
+
+  /** A generation that waits for its turn begins with the groups of an iteration. */
+  async #adopt(iteration: number): Promise<void> {
+    const { generations, announce, onNotice } = this.#deps;
+    for (const { record } of generations.adopt(iteration)) {
+      await announce(record);
+      if (record.state !== "playing") continue;
+      const share = record.canaryShare === 1 ? "all groups" : `a share of ${record.canaryShare} of the groups`;
+      const what = `Environment generation ${record.generation}, ${describeAssignment(record)},`;
+      onNotice(`${what} plays ${share} from iteration ${iteration} on.`);
+    }
+  }
+
+  #doubtIfFailing(name: MemberName, reason: string): void {
+    const { generations } = this.#deps;
+    generations.fail(name, reason);
+    const why = generations.verdict(this.#open(this.counters.iteration));
+    if (why !== undefined) this.backToLastEnvironment(why);
+  }
+
+  /**
+   * Where the newest generation has failed: its groups of all open iterations, whatever became of their members, are asked for again
+   * in the generation before. Nothing of them was trained, so nothing is lost and nothing counts twice.
+   */
+  async #rollBack(iteration: number): Promise<boolean> {
+    if (!this.#doubt.signal.aborted) return false;
+    const { generation, reason } = this.#doubt.signal.reason as Doubt;
+    this.#doubt = new AbortController();
+    const { generations, announce, bus, subjects, onNotice } = this.#deps;
+    const { fallback, newest } = generations;
+    if (!fallback || newest.record.generation !== generation) return true; // it has been replaced meanwhile
+    const affected = this.#open(iteration).map((open) => ({ open, groups: generations.groupsOf(newest, open) }));
+    const { record } = generations.rollBack(iteration, reason);
+    const deliveries: Delivery[] = [];
+    for (const { open, groups } of affected) {
+      for (const group of groups) {
+        deliveries.push(...this.#inbox!.discard(open.iteration, group));
+        this.#ledger.restart(open.iteration, group);
+      }
+    }
+    await announce(record);
+    onNotice(
+      `Rolled environment generation ${record.generation}, ${describeAssignment(record)}, back in iteration ${iteration}: ${reason}. ` +
+        `Generation ${fallback.record.generation}, ${describeAssignment(fallback.record)}, plays all groups again.`,
+    );
+    await Promise.all(deliveries.map((delivery) => delivery.ack()));
+    for (const { open, groups } of affected) {
+      const { iteration: i } = open;
+      await Promise.all(groups.map((group) => bus.purge(subjects.taskStream, subjects.task({ iteration: i, group }))));
+      await this.#issueWaiting(i, new Set(groups));
+    }
+    return true;
+  }
+
+  /** @param only these groups; all when absent */
+  async #issueWaiting(iteration: number, only?: ReadonlySet<number>): Promise<void> {
+    const waiting = this.#ledger.waiting(iteration).filter(({ group }) => only?.has(group) ?? true);
+    const wanted = waiting.flatMap(({ group, members, attempts }) => {
       const rounds = [...new Set(attempts)];
       return rounds.map((attempt) => ({
         iteration,

@@ -1,6 +1,7 @@
 /** A learner from its configuration: builds the parts, announces the run on the bus, trains, and takes everything down again. */
+import { defaultTerms } from "../envs/assignment.ts";
+import { EnvironmentLoader } from "../envs/bundle/loader.ts";
 import type { EnvironmentSpec } from "../envs/environment.ts";
-import { loadEnvironment } from "../envs/registry.ts";
 import { buildPolicy, policyDefinition, resolvePolicyOptions } from "../policy/registry.ts";
 import { encodeRunState, runStateKey } from "../policy/run-state.ts";
 import type { TensorProvider } from "../policy/tensor/tensors.ts";
@@ -11,10 +12,12 @@ import { TrajectoryArchive } from "./archive.ts";
 import { CheckpointStore } from "./checkpoint.ts";
 import type { RunConfig } from "./config.ts";
 import { learnerControls } from "./controls.ts";
+import { type Generation, Generations } from "./generations.ts";
 import { gradientEngine } from "./gradient-threads.ts";
 import { type IterationRecord, Learner, type LearnerStatus } from "./learner.ts";
 import { learnerService } from "./learner-service.ts";
 import { train } from "./loop.ts";
+import { EnvironmentSwaps } from "./swap.ts";
 import { readWeights } from "./weights-file.ts";
 import { type WeightsServer, type WeightsSubscriber, weightsServer } from "./weights-server.ts";
 
@@ -46,13 +49,30 @@ export interface WeightsLag {
 }
 
 const MEBIBYTE = 2 ** 20;
+/** The learner loads environments, it does not play them. */
+const ENVIRONMENT_TIMEOUT_MS = 30_000;
 
 /** Trains until the configured end or until the signal aborts; returns the final counters. */
 export async function runLearner(config: RunConfig, deps: RunDependencies, signal: AbortSignal) {
   const { bus, provider } = deps;
   const subjects = subjectsOf(config.run);
   const incarnation = Date.now();
-  const { source, digest, arguments: environmentArguments } = await loadEnvironment(config.env, config.envArguments);
+  const bundles = () => bus.objects(subjects.bundleStore);
+  const loader = new EnvironmentLoader({ ...config, bundles, callTimeoutMs: ENVIRONMENT_TIMEOUT_MS });
+  const loaded = await loader.load({ reference: config.env, arguments: config.envArguments });
+  const { source, digest } = loaded;
+  const first: Generation = {
+    ...loaded,
+    record: {
+      generation: 0,
+      reference: config.env,
+      arguments: loaded.arguments,
+      digest,
+      ...defaultTerms,
+      state: "playing",
+      from: 0,
+    },
+  };
   const definitionOfPolicy = await policyDefinition(config.policy);
   const { observation, action } = source.spec;
   const options = resolvePolicyOptions(definitionOfPolicy, config.policyOptions);
@@ -69,6 +89,16 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
   const resumed = config.resume ? await checkpoints.read(config.resumeFrom || undefined) : undefined;
 
   await openStreams(bus, subjects);
+  const state = await bus.keyValue(subjects.stateBucket);
+  const generations = new Generations(config);
+  const swaps = new EnvironmentSwaps({
+    state,
+    loader,
+    generations,
+    spec: source.spec,
+    onNotice: deps.onNotice,
+    onBack: () => learner.backToLastEnvironment("an operator asked for it"),
+  });
   const archive =
     config.keepTrajectories > 0 && deps.trajectoriesFolder !== undefined
       ? new TrajectoryArchive({
@@ -85,8 +115,8 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
     bus,
     subjects,
     policy,
-    source,
-    environmentGeneration: 0,
+    generations,
+    announce: swaps.announce.bind(swaps),
     estimator: definition,
     estimatorOptions,
     provider,
@@ -105,14 +135,15 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
       host: config.weightsHost,
       port: config.weightsPort,
       services: [
-        learnerService(learnerControls({ run: config.run, environment: source.spec, learner, server: () => server! })),
+        learnerService(learnerControls({ run: config.run, generations, swaps, learner, server: () => server! })),
       ],
     });
     const { subscribers } = server;
     if (config.initialWeights) learner.startFrom(await readWeights(config.initialWeights, policy.layout));
     if (resumed) learner.restore(resumed);
+    if (resumed) await swaps.restore(first, resumed.generations, resumed.counters.iteration);
+    else await swaps.begin(first);
 
-    const state = await bus.keyValue(subjects.stateBucket);
     await state.put(
       runStateKey,
       encodeRunState({
@@ -120,7 +151,7 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
         incarnation,
         seed: config.seed,
         policy: spec,
-        environment: { generation: 0, reference: config.env, arguments: environmentArguments, digest },
+        environment: generations.base.record,
         weights: server.address,
         weightsEncoding: config.weightsEncoding,
       }),
@@ -133,9 +164,11 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
       parameterCount: policy.layout.reduce((n, p) => n + p.shape.reduce((a, b) => a * b, 1), 0),
       resumedFrom: resumed?.counters.iteration,
     });
+    swaps.watch();
     await train(learner, signal);
     return { counters: learner.counters, balance: learner.ledger.balance() };
   } finally {
+    await swaps.close();
     await learner.close();
     await archive?.close();
     await server?.close();

@@ -1,22 +1,21 @@
 /**
- * Issues group tasks. Which task a group plays and from which seed is a hash of (run seed, iteration, group): it depends
- * neither on time nor on actors.
+ * Issues group tasks. Which task a group plays, from which seed and in which generation of the environment is a hash of (run seed,
+ * iteration, group): it depends neither on time nor on actors.
  */
 
-import type { TaskSet } from "../envs/environment.ts";
 import { mix32 } from "../envs/random.ts";
 import type { Bus } from "../proto/bus/bus.ts";
 import { encodeGroupTask } from "../proto/codec.ts";
 import type { Subjects } from "../proto/subjects.ts";
+import type { Generations } from "./generations.ts";
 
 export interface TaskIssuerOptions {
   bus: Bus;
   subjects: Subjects;
-  tasks: TaskSet;
+  generations: Generations;
   seed: number;
   incarnation: number;
   maxStaleness: number;
-  environmentGeneration: number;
 }
 
 export interface WantedMembers {
@@ -37,11 +36,17 @@ export class TaskIssuer {
     this.#options = options;
   }
 
-  /** Which task a group plays, and from which seed. */
-  assignment({ iteration, group }: Pick<WantedMembers, "iteration" | "group">): { task: string; seed: number } {
-    const { tasks, seed } = this.#options;
+  /** Which task a group plays, from which seed, in which generation. */
+  assignment(name: Pick<WantedMembers, "iteration" | "group">) {
+    const { generations, seed } = this.#options;
+    const { iteration, group } = name;
+    const { record, tasks } = generations.of(name);
     const size = Math.min(tasks.size, 2 ** 31);
-    return { task: tasks.at(mix32(seed, iteration, group, TASK) % size), seed: mix32(seed, iteration, group, SEED) };
+    return {
+      task: tasks.at(mix32(seed, iteration, group, TASK) % size),
+      seed: mix32(seed, iteration, group, SEED),
+      environmentGeneration: record.generation,
+    };
   }
 
   /** The stalest version with which an iteration's tasks may be played. */
@@ -50,7 +55,7 @@ export class TaskIssuer {
   }
 
   async issue({ iteration, group, members, attempt }: WantedMembers): Promise<void> {
-    const { bus, subjects, incarnation, environmentGeneration } = this.#options;
+    const { bus, subjects, incarnation } = this.#options;
     const task = {
       run: subjects.run,
       incarnation,
@@ -59,7 +64,6 @@ export class TaskIssuer {
       ...this.assignment({ iteration, group }),
       members,
       attempt,
-      environmentGeneration,
       minWeights: this.oldestWeights(iteration),
       maxWeights: iteration,
     };

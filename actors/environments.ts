@@ -1,0 +1,140 @@
+/**
+ * The generations of the run's environment that this actor plays. A task names its generation; what that is stands in the run's
+ * state, and is loaded, verified and kept by what it is. Never is it "whatever is current".
+ */
+import {
+  decodeRecord,
+  describeAssignment,
+  type EnvironmentAssignment,
+  generationKey,
+  generationKeys,
+} from "../envs/assignment.ts";
+import type { EnvironmentLoader, LoadedEnvironment } from "../envs/bundle/loader.ts";
+import type { Environment, EnvironmentSource } from "../envs/environment.ts";
+import type { KeyValue } from "../proto/bus/bus.ts";
+
+export interface PlayableEnvironment {
+  type: "playable";
+  id: string;
+  digest: string;
+  source: EnvironmentSource;
+  /** Instances between two episodes. */
+  idle: Environment[];
+  /** Groups that play it now. */
+  groups: number;
+}
+
+export interface UnplayableEnvironment {
+  type: "unplayable";
+  id: string;
+  digest: string;
+  /** Why it cannot be played here. */
+  reason: string;
+}
+
+interface Kept extends PlayableEnvironment {
+  loaded: LoadedEnvironment;
+}
+
+/** At most two generations play at once; one more may be about to, and one be played out. */
+const MAX_KEPT = 4;
+
+/** Two generations may be the same environment on other terms. */
+const keyOf = ({ reference, bundle, arguments: given, digest }: EnvironmentAssignment) =>
+  JSON.stringify([reference, bundle, given, digest]);
+
+export class Environments {
+  readonly #loader: EnvironmentLoader;
+  readonly #log: (message: string) => void;
+  /** By what they are, the one used last at the end. */
+  readonly #kept = new Map<string, Promise<Kept>>();
+  #state: KeyValue;
+  #assignments = new Map<number, EnvironmentAssignment>();
+
+  constructor(loader: EnvironmentLoader, state: KeyValue, log: (message: string) => void) {
+    this.#loader = loader;
+    this.#state = state;
+    this.#log = log;
+  }
+
+  /** Joins a learner, possibly another than before: what its generations are is asked for again, what is loaded stays. */
+  async join(assignment: EnvironmentAssignment): Promise<PlayableEnvironment> {
+    this.#assignments = new Map([[assignment.generation, assignment]]);
+    return this.#load(assignment);
+  }
+
+  /** Throws an Error where nothing is known of the generation. */
+  async get(generation: number): Promise<PlayableEnvironment | UnplayableEnvironment> {
+    const assignment = await this.#assignment(generation);
+    try {
+      return await this.#load(assignment);
+    } catch (error) {
+      const { reference: id, digest } = assignment;
+      return { type: "unplayable", id, digest, reason: (error as Error).message };
+    }
+  }
+
+  /** Loads what the learner has accepted before the first task asks for it. */
+  async prepare(signal: AbortSignal): Promise<void> {
+    for await (const { value, deleted } of this.#state.watch(generationKeys, signal)) {
+      const record = deleted ? undefined : decodeRecord(value);
+      if (record?.state !== "accepted") continue;
+      await this.#load(record).catch((error) => this.#log(`cannot prepare an environment: ${error.message}`));
+    }
+  }
+
+  async close(): Promise<void> {
+    const all = await Promise.allSettled(this.#kept.values());
+    this.#kept.clear();
+    for (const kept of all) if (kept.status === "fulfilled") await end(kept.value);
+  }
+
+  async #assignment(generation: number): Promise<EnvironmentAssignment> {
+    const known = this.#assignments.get(generation);
+    if (known) return known;
+    const entry = await this.#state.get(generationKey(generation));
+    if (!entry) throw new Error(`Cannot play generation ${generation} of the environment: the run's state lacks it`);
+    const assignment = decodeRecord(entry.value);
+    this.#assignments.set(generation, assignment);
+    return assignment;
+  }
+
+  /** Loading can mean reading thousands of games: it is done once. What fails is tried again by whoever asks again. */
+  #load(assignment: EnvironmentAssignment): Promise<Kept> {
+    const key = keyOf(assignment);
+    const kept = this.#kept.get(key) ?? this.#fresh(assignment);
+    this.#kept.delete(key);
+    this.#kept.set(key, kept);
+    kept.catch(() => this.#kept.delete(key));
+    void this.#evict();
+    return kept;
+  }
+
+  async #fresh(assignment: EnvironmentAssignment): Promise<Kept> {
+    const { generation, bundle, digest } = assignment;
+    const loaded = await this.#loader.load(assignment);
+    const { source } = loaded;
+    if (loaded.digest !== digest) {
+      loaded.close();
+      throw new Error(
+        `Cannot play ${describeAssignment(assignment)}: this machine has digest ${loaded.digest}, the learner ${digest}. Install the same version, or copy the same environment file.`,
+      );
+    }
+    if (bundle !== undefined) this.#log(`has environment generation ${generation}: ${loaded.how}`);
+    return { type: "playable", id: source.spec.id, digest, source, idle: [], groups: 0, loaded };
+  }
+
+  async #evict(): Promise<void> {
+    for (const [key, kept] of [...this.#kept].slice(0, -MAX_KEPT)) {
+      const oldest = await kept.catch(() => undefined);
+      if (oldest && oldest.groups > 0) continue;
+      this.#kept.delete(key);
+      if (oldest) await end(oldest);
+    }
+  }
+}
+
+async function end({ idle, loaded }: Kept): Promise<void> {
+  for (const environment of idle.splice(0)) await environment.close();
+  loaded.close();
+}
