@@ -4,6 +4,7 @@ import { actorSchema } from "../../actors/config.ts";
 import { runSchema } from "../../learner/config.ts";
 import { memoryBus, openBus } from "../../proto/bus/index.ts";
 import { type ConfigOf, defineConfig, formatConfig, type Resolved } from "../../proto/config.ts";
+import { isLoopback } from "../../proto/grpc.ts";
 import { ActorProcesses } from "../actor-processes.ts";
 import { actorCommand, actorRuntimes } from "../actor-runtime.ts";
 import { type Broker, findBroker, startBroker } from "../broker.ts";
@@ -12,6 +13,7 @@ import { evaluateRun, renderEvaluation } from "../evaluate-run.ts";
 import { trainInProcess } from "../in-process.ts";
 import { invocation } from "../invocation.ts";
 import type { Output } from "../output.ts";
+import { announceBroker } from "../run-broker.ts";
 import { resolveRunConfig } from "../run-config.ts";
 import { createRunFolder, type RunFolder, resumeRunFolder, storeConfig } from "../run-folder.ts";
 import { type Learn, trainRun } from "../train-run.ts";
@@ -37,6 +39,7 @@ const schema = defineConfig({
       about: "What runs them.",
     },
     slots: { ...actorSchema.fields.slots, section: "actors" },
+    trustedKeys: { ...runSchema.fields.trustedKeys, default: "own" as string },
     offline: {
       section: "machine",
       type: "flag",
@@ -131,9 +134,13 @@ async function wire(config: DevConfig, folder: RunFolder, output: Output, signal
   }
   say(`Broker: ${found.description}`);
   let broker: Broker | undefined;
+  // The keys of this machine are good for actors of this machine, not for whoever shares a broker elsewhere.
+  if (found.type === "url" && !isLoopback(new URL(found.url.split(",")[0]!).hostname) && config.trustedKeys === "own")
+    config.trustedKeys = "";
   if (found.type === "program") broker = await startBroker({ program: found.path, storeDir: `${folder.path}/broker` });
   const url = found.type === "url" ? found.url : broker!.url;
   let actors: ActorProcesses | undefined;
+  const conceal = announceBroker(folder.path, url);
   try {
     const credentials = config.natsCredentials === "" ? undefined : await Bun.file(config.natsCredentials).text();
     const bus = await openBus(url, { name: `proxima learner ${folder.name}`, credentials, signal });
@@ -160,11 +167,13 @@ async function wire(config: DevConfig, folder: RunFolder, output: Output, signal
       bus,
       learn,
       close: async () => {
+        conceal();
         await bus.close();
         await broker?.stop();
       },
     };
   } catch (error) {
+    conceal();
     await broker?.stop();
     throw error;
   }
@@ -194,7 +203,12 @@ function inOneProcess(config: DevConfig, folder: RunFolder): Wiring {
     learn: (run, deps, until) =>
       trainInProcess(
         run,
-        { ...deps, actors: config.actors, actorSettings: { slots: config.slots, provider: config.provider }, log },
+        {
+          ...deps,
+          actors: config.actors,
+          actorSettings: { slots: config.slots, provider: config.provider, trustedKeys: config.trustedKeys },
+          log,
+        },
         until,
       ),
     close: () => bus.close(),
@@ -209,6 +223,9 @@ function actorArguments(config: DevConfig, url: string, index: number): string[]
     natsCredentials: config.natsCredentials,
     slots: config.slots,
     provider: config.provider,
+    trustedKeys: config.trustedKeys,
+    sandbox: config.sandbox,
+    denoProgram: config.denoProgram,
   };
   return Object.entries(settings).flatMap(([key, value]) => (value === "" ? [] : [`--${key}`, String(value)]));
 }

@@ -134,3 +134,22 @@ function manifestProblem(manifest: Manifest, code: Uint8Array): string | undefin
 }
 
 const signedBytes = (manifest: string) => new TextEncoder().encode(CONTEXT + manifest);
+
+/** What lies in a store, by what its signers say: for listing, not for believing. */
+export async function pushedBundles(store: ObjectStore): Promise<{ digest: string; id: string; signers: string[] }[]> {
+  const found = new Map<string, { digest: string; id: string; signers: string[] }>();
+  for (const name of await store.list()) {
+    const digest = /^([0-9a-f]{64})\.[0-9a-f]{16}$/.exec(name)?.[1];
+    if (digest === undefined) continue;
+    try {
+      const statement = JSON.parse(new TextDecoder().decode((await store.get(name))!)) as Statement;
+      const { id } = JSON.parse(statement.manifest) as Manifest;
+      const bundle = found.get(digest) ?? { digest, id, signers: [] };
+      bundle.signers.push(statement.signer);
+      found.set(digest, bundle);
+    } catch {
+      // Whoever loads it will say what is wrong with it.
+    }
+  }
+  return [...found.values()];
+}

@@ -5,7 +5,7 @@ export const bundleFields = {
   trustedKeys: {
     section: "bundles",
     type: "text",
-    default: "",
+    default: "" as string,
     pattern: /^((ed25519:[A-Za-z0-9_-]{43}|own)(\s*,\s*(ed25519:[A-Za-z0-9_-]{43}|own))*)?$/,
     expects: "public keys ed25519:… joined by commas; 'own' stands for those made on this machine",
     about: "Whose signature makes an environment bundle acceptable; nobody's when empty.",
