@@ -12,6 +12,7 @@ import {
 import type { EnvironmentLoader, LoadedEnvironment } from "../envs/bundle/loader.ts";
 import type { Environment, EnvironmentSource } from "../envs/environment.ts";
 import type { KeyValue } from "../proto/bus/bus.ts";
+import type { GroupTask } from "../proto/trajectory.ts";
 
 export interface PlayableEnvironment {
   type: "playable";
@@ -48,7 +49,9 @@ export class Environments {
   readonly #log: (message: string) => void;
   /** By what they are, the one used last at the end. */
   readonly #kept = new Map<string, Promise<Kept>>();
-  #state: KeyValue;
+  readonly #state: KeyValue;
+  /** By generation that was rolled back: the first iteration that does not play it. */
+  readonly #endedAt = new Map<number, number>();
   #assignments = new Map<number, EnvironmentAssignment>();
 
   constructor(loader: EnvironmentLoader, state: KeyValue, log: (message: string) => void) {
@@ -74,12 +77,21 @@ export class Environments {
     }
   }
 
-  /** Loads what the learner has accepted before the first task asks for it. */
-  async prepare(signal: AbortSignal): Promise<void> {
+  /** Whether the task's generation was rolled back: its members have been asked for in another. */
+  isVoid({ environmentGeneration, iteration }: Pick<GroupTask, "environmentGeneration" | "iteration">): boolean {
+    return iteration >= (this.#endedAt.get(environmentGeneration) ?? Number.POSITIVE_INFINITY);
+  }
+
+  /** Loads what the learner has accepted before the first task asks for it, and learns what it has rolled back. */
+  async follow(signal: AbortSignal): Promise<void> {
     for await (const { value, deleted } of this.#state.watch(generationKeys, signal)) {
-      const record = deleted ? undefined : decodeRecord(value);
-      if (record?.state !== "accepted") continue;
-      await this.#load(record).catch((error) => this.#log(`cannot prepare an environment: ${error.message}`));
+      if (deleted) continue;
+      const record = decodeRecord(value);
+      const { generation, state, until } = record;
+      if (state === "rolledBack" && until !== undefined) this.#endedAt.set(generation, until);
+      else this.#endedAt.delete(generation);
+      if (state === "accepted")
+        void this.#load(record).catch((error) => this.#log(`cannot prepare an environment: ${error.message}`));
     }
   }
 

@@ -103,7 +103,7 @@ async function stage(given: Partial<RolloutOptions> = {}, env = "scavenger") {
         directory: await bus.keyValue(subjects.directoryBucket, { ttlMs: 5000 }),
         weights: weights as unknown as WeightsClient,
         state,
-        environments: { get: async () => environment },
+        environments: { get: async () => environment, isVoid: () => false },
         policy,
         provider: defaultProvider(),
         log: (message) => logs.push(message),

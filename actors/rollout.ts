@@ -40,7 +40,7 @@ export interface RolloutDependencies {
   directory: KeyValue;
   weights: WeightsClient;
   state: RunState;
-  environments: Pick<Environments, "get">;
+  environments: Pick<Environments, "get" | "isVoid">;
   policy: Policy;
   provider: TensorProvider;
   log(message: string): void;
@@ -147,7 +147,7 @@ export class RolloutActor {
     this.#groupSize = task.members.length;
     this.#groups.add(group);
     try {
-      group.held = await this.#weightsFor(task, signal);
+      if (!this.#deps.environments.isVoid(task)) group.held = await this.#weightsFor(task, signal);
       const members = group.held ? await this.#missing(task, delivery) : [];
       if (!members.length) {
         this.#groups.delete(group);

@@ -33,7 +33,7 @@ export async function runActor(config: ActorConfig, deps: ActorDependencies, sig
   const loader = new EnvironmentLoader({ ...config, bundles, callTimeoutMs: config.stepTimeoutMs });
   const environments = new Environments(loader, state, deps.log);
   const end = new AbortController();
-  const preparing = environments.prepare(AbortSignal.any([signal, end.signal]));
+  const following = environments.follow(AbortSignal.any([signal, end.signal]));
   let playing: { abort(): void; done: Promise<void> } | undefined;
   try {
     for await (const next of states(state, run, config.joinTimeoutMs, signal)) {
@@ -49,7 +49,7 @@ export async function runActor(config: ActorConfig, deps: ActorDependencies, sig
     playing?.abort();
     await playing?.done.finally(async () => {
       end.abort();
-      await preparing;
+      await following;
       await environments.close();
     });
   }

@@ -1,10 +1,12 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createKey } from "../envs/bundle/key-folder.ts";
 import { keptIterations, readIteration } from "../learner/archive.ts";
 import { connectNats } from "../proto/bus/index.ts";
+import { LearnerService } from "../proto/gen/proxima/v1/learner_pb.ts";
+import { connect } from "../proto/grpc.ts";
 import { subjects } from "../proto/subjects.ts";
 import { type Broker, startBroker } from "./broker.ts";
 import { testingProgram } from "./testing-broker.ts";
@@ -12,8 +14,9 @@ import { type ProcessEvent, TestingProcess } from "./testing-process.ts";
 
 const program = await testingProgram();
 const folder = mkdtempSync(join(tmpdir(), "proxima-swap-"));
+const envs = join(import.meta.dirname, "../envs");
 const coins = join(import.meta.dirname, "testing/swappable-environment.ts");
-const ITERATIONS = 30;
+const ITERATIONS = 14;
 const settings = ["--env", coins, "--seed", "5", "--iterations", String(ITERATIONS), "--keepTrajectories", "100"];
 const started = new Set<TestingProcess>();
 let broker: Broker;
@@ -47,7 +50,9 @@ async function swap(run: string, ...args: string[]): Promise<ProcessEvent> {
 
 /** The metrics of a run, without what depends on the clock. */
 function metrics(run: string): Record<string, number>[] {
-  const lines = readFileSync(join(folder, "runs", run, "metrics.jsonl"), "utf8").trim().split("\n");
+  const lines = readFileSync(join(folder, "runs", run, "metrics.jsonl"), "utf8")
+    .trim()
+    .split("\n");
   return lines.map((line) => {
     const record = JSON.parse(line) as Record<string, number>;
     return Object.fromEntries(Object.entries(record).filter(([key]) => !key.startsWith("time")));
@@ -97,7 +102,12 @@ describe.skipIf(!program)("an environment swapped while a run trains", () => {
       expect(await swap(run, ...args, "--canary", "0.5", "--from", "4")).toMatchObject({ state: "accepted" });
       for (let i = 0; i < actors; i++) actor(run);
       await training.until(notice("plays a share of 0.5 of the groups from iteration 4"));
-      expect(await swap(run, ...args, "--from", "20")).toMatchObject({ generation: 2, state: "accepted" });
+      // Held here, so that the second swap comes in time however slow this machine is.
+      const { client, close } = connect(LearnerService, String((await training.until(ready)).weightsAddress));
+      await client.pause({ reason: "swapping" }, { timeoutMs: 20_000 });
+      expect(await swap(run, ...args, "--from", "9")).toMatchObject({ generation: 2, state: "accepted" });
+      await client.resume({}, { timeoutMs: 20_000 });
+      close();
       expectBalanced(await training.until(end));
     };
     await train("swapped-1", 1);
@@ -110,11 +120,94 @@ describe.skipIf(!program)("an environment swapped while a run trains", () => {
       expect(generations.size).toBe(1);
       const [generation] = generations;
       const i = Number(group.split("/")[0]);
-      expect(i < 4 ? [0] : i < 20 ? [0, 1] : [2]).toContain(generation!);
+      expect(i < 4 ? [0] : i < 9 ? [0, 1] : [2]).toContain(generation!);
     }
     const canaries = [...played.values()].filter((generations) => generations.has(1)).length;
-    expect(canaries).toBeGreaterThan(16 * 8 * 0.3);
-    expect(canaries).toBeLessThan(16 * 8 * 0.7);
+    expect(canaries).toBeGreaterThan(5 * 8 * 0.2);
+    expect(canaries).toBeLessThan(5 * 8 * 0.8);
     expect(metrics("swapped-1").at(-1)!["generation/2/episodes"]).toBe(32);
+  }, 120_000);
+
+  test("that throws is rolled back with the reason; its groups are played by the one before, and nothing is lost", async () => {
+    const train = async (run: string, actors: number) => {
+      const training = learner(run, ...settings);
+      await training.until(ready);
+      const digest = await push(run);
+      await swap(run, "--bundle", digest, "--env.throws", "1", "--canary", "0.5", "--from", "3");
+      for (let i = 0; i < actors; i++) actor(run);
+      const { message } = await training.until(notice("Rolled environment generation 1"));
+      expect(message).toContain('most often: "noResult: step failed: the coin rolled away"');
+      expect(message).toContain("Generation 0");
+      expectBalanced(await training.until(end));
+      const status = env("swap", "--run", run, "--status");
+      const told = await status.until((e) => e.type === "generation" && e.generation === 1);
+      expect(told).toMatchObject({ state: "rolledBack", from: 3, until: 3 });
+      expect(String(told.reason)).toContain("the coin rolled away");
+    };
+    await train("throws-1", 1);
+    await train("throws-2", 2);
+    expect(metrics("throws-2")).toEqual(metrics("throws-1"));
+    for (const generations of (await generationsPlayed("throws-1")).values()) expect([...generations]).toEqual([0]);
+    expect(metrics("throws-1").at(-1)!["ledger/dropped"]).toBe(metrics("throws-1").at(-1)!["dropped/noSignal"] ?? 0);
+  }, 120_000);
+
+  test("goes on as if undisturbed when the learner is killed in the middle of a canary and resumed", async () => {
+    const begin = async (run: string, checkpointEvery: string) => {
+      const training = learner(run, ...settings, "--checkpointEvery", checkpointEvery);
+      await training.until(ready);
+      await swap(run, "--bundle", await push(run), "--env.reward", "2", "--canary", "0.5", "--from", "3");
+      actor(run);
+      return training;
+    };
+    expectBalanced(await (await begin("calm", "1")).until(end));
+    // Its last checkpoint is from before the canary: only the run's state knows of it.
+    const killed = await begin("killed", "3");
+    await killed.until(iteration(4));
+    await killed.kill();
+    expectBalanced(await learner("killed", "--resume").until(end));
+    expect(metrics("killed")).toEqual(metrics("calm"));
+  }, 120_000);
+
+  test("is left again on request, and what does not fit or is not trusted is refused before any group plays it", async () => {
+    const run = "refused";
+    const training = learner(run, ...settings, "--iterations", "100000", "--totalEnvSteps", "0");
+    await training.until(ready);
+    actor(run);
+    const digest = await push(run);
+    const wide = await env("swap", "--run", run, "--bundle", digest, "--env.width", "3").until(
+      (e) => e.type === "swap",
+    );
+    expect(wide).toMatchObject({ generation: 1, state: "refused" });
+    expect(wide.reason).toContain("its observations are boxes of 3, the policy was built for boxes of 1");
+    expect(await swap(run, "--environment", "pendulum")).toMatchObject({ generation: 2, state: "refused" });
+
+    const stranger = await createKey(join(folder, "keys"), "stranger");
+    const other = join(folder, "other.ts");
+    writeFileSync(
+      other,
+      readFileSync(coins, "utf8").replaceAll("rolled away", "was stolen").replaceAll("../../envs", envs),
+    );
+    const signed = proxima("env", "push", other, "--run", run, "--nats", broker.url, "--signWith", stranger.path);
+    const theirs = (await signed.until((e) => e.type === "pushed")).digest as string;
+    const untrusted = await swap(run, "--bundle", theirs);
+    expect(untrusted).toMatchObject({ state: "refused" });
+    expect(untrusted.reason).toContain(`it is signed by ${stranger.publicKey}, and trusted are ${key.publicKey}`);
+
+    const bus = await connectNats({ servers: broker.url });
+    const store = await bus.objects(subjects(run).bundleStore);
+    const tampered = "f".repeat(64);
+    await store.put(tampered, (await store.get(digest))!);
+    const statement = (await store.list()).find((name) => name.startsWith(`${digest}.`))!;
+    await store.put(statement.replace(digest, tampered), (await store.get(statement))!);
+    await bus.close();
+    const changed = await swap(run, "--bundle", tampered);
+    expect(changed).toMatchObject({ state: "refused" });
+    expect(changed.reason).toContain("somebody has changed them");
+
+    await swap(run, "--bundle", digest, "--env.reward", "3");
+    await training.until(notice("plays all groups from iteration"));
+    const back = env("swap", "--run", run, "--back");
+    expect(await back.until((e) => e.type === "back")).toMatchObject({ state: "rolledBack" });
+    expect((await training.until(notice("Rolled environment"))).message).toContain("an operator asked for it");
   }, 120_000);
 });

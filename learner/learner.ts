@@ -483,7 +483,7 @@ export class Learner {
     if (!this.#doubt.signal.aborted) return false;
     const { generation, reason } = this.#doubt.signal.reason as Doubt;
     this.#doubt = new AbortController();
-    const { generations, announce, bus, subjects, onNotice } = this.#deps;
+    const { generations, announce, onNotice } = this.#deps;
     const { fallback, newest } = generations;
     if (!fallback || newest.record.generation !== generation) return true; // it has been replaced meanwhile
     const affected = this.#open(iteration).map((open) => ({ open, groups: generations.groupsOf(newest, open) }));
@@ -501,11 +501,8 @@ export class Learner {
         `Generation ${fallback.record.generation}, ${describeAssignment(fallback.record)}, plays all groups again.`,
     );
     await Promise.all(deliveries.map((delivery) => delivery.ack()));
-    for (const { open, groups } of affected) {
-      const { iteration: i } = open;
-      await Promise.all(groups.map((group) => bus.purge(subjects.taskStream, subjects.task({ iteration: i, group }))));
-      await this.#issueWaiting(i, new Set(groups));
-    }
+    // The tasks still in the queue are known to actors as void by the record of their generation.
+    for (const { open, groups } of affected) await this.#issueWaiting(open.iteration, new Set(groups));
     return true;
   }
 
