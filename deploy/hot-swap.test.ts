@@ -9,6 +9,7 @@ import { LearnerService } from "../proto/gen/proxima/v1/learner_pb.ts";
 import { connect } from "../proto/grpc.ts";
 import { subjects } from "../proto/subjects.ts";
 import { type Broker, startBroker } from "./broker.ts";
+import { runCommandLine } from "./command-line.ts";
 import { testingProgram } from "./testing-broker.ts";
 import { type ProcessEvent, TestingProcess } from "./testing-process.ts";
 
@@ -30,7 +31,6 @@ function proxima(...args: string[]): TestingProcess {
 const trusting = () => ["--nats", broker.url, "--trustedKeys", key.publicKey, "--sandbox", "none"];
 const learner = (run: string, ...more: string[]) => proxima("learner", ...trusting(), "--run", run, ...more);
 const actor = (run: string) => proxima("actor", ...trusting(), "--run", run);
-const env = (...args: string[]) => proxima("env", ...args, "--nats", broker.url);
 const iteration = (n: number) => (event: ProcessEvent) =>
   event.type === "iteration" && (event.iteration as number) >= n;
 const end = (event: ProcessEvent) => event.type === "end";
@@ -38,15 +38,24 @@ const ready = (event: ProcessEvent) => event.type === "ready";
 const notice = (text: string) => (event: ProcessEvent) =>
   event.type === "notice" && String(event.message).includes(text);
 
-async function push(run: string, signWith = key.path): Promise<string> {
-  const pushed = await env("push", coins, "--run", run, "--signWith", signWith).until((e) => e.type === "pushed");
-  return pushed.digest as string;
+/** A command of `proxima env`, in this process: what it says, the last of it. */
+async function env(...args: string[]): Promise<ProcessEvent> {
+  let said = "";
+  const streams = { out: (text: string) => (said += text), err: (text: string) => (said += text) };
+  await runCommandLine(["env", ...args, "--nats", broker.url, "--json"], streams, AbortSignal.timeout(100_000));
+  const events = said
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as ProcessEvent);
+  return events.findLast(({ type }) => type !== "error") ?? events.at(-1)!;
+}
+
+async function push(run: string): Promise<string> {
+  return String((await env("push", coins, "--run", run, "--signWith", key.path)).digest);
 }
 
 /** Resolves with what the learner answered. */
-async function swap(run: string, ...args: string[]): Promise<ProcessEvent> {
-  return env("swap", "--run", run, ...args).until((event) => event.type === "swap");
-}
+const swap = (run: string, ...args: string[]) => env("swap", "--run", run, ...args);
 
 /** The metrics of a run, without what depends on the clock. */
 function metrics(run: string): Record<string, number>[] {
@@ -139,8 +148,7 @@ describe.skipIf(!program)("an environment swapped while a run trains", () => {
       expect(message).toContain('most often: "noResult: step failed: the coin rolled away"');
       expect(message).toContain("Generation 0");
       expectBalanced(await training.until(end));
-      const status = env("swap", "--run", run, "--status");
-      const told = await status.until((e) => e.type === "generation" && e.generation === 1);
+      const told = await swap(run, "--status");
       expect(told).toMatchObject({ state: "rolledBack", from: 3, until: 3 });
       expect(String(told.reason)).toContain("the coin rolled away");
     };
@@ -174,9 +182,7 @@ describe.skipIf(!program)("an environment swapped while a run trains", () => {
     await training.until(ready);
     actor(run);
     const digest = await push(run);
-    const wide = await env("swap", "--run", run, "--bundle", digest, "--env.width", "3").until(
-      (e) => e.type === "swap",
-    );
+    const wide = await swap(run, "--bundle", digest, "--env.width", "3");
     expect(wide).toMatchObject({ generation: 1, state: "refused" });
     expect(wide.reason).toContain("its observations are boxes of 3, the policy was built for boxes of 1");
     expect(await swap(run, "--environment", "pendulum")).toMatchObject({ generation: 2, state: "refused" });
@@ -187,8 +193,7 @@ describe.skipIf(!program)("an environment swapped while a run trains", () => {
       other,
       readFileSync(coins, "utf8").replaceAll("rolled away", "was stolen").replaceAll("../../envs", envs),
     );
-    const signed = proxima("env", "push", other, "--run", run, "--nats", broker.url, "--signWith", stranger.path);
-    const theirs = (await signed.until((e) => e.type === "pushed")).digest as string;
+    const theirs = String((await env("push", other, "--run", run, "--signWith", stranger.path)).digest);
     const untrusted = await swap(run, "--bundle", theirs);
     expect(untrusted).toMatchObject({ state: "refused" });
     expect(untrusted.reason).toContain(`it is signed by ${stranger.publicKey}, and trusted are ${key.publicKey}`);
@@ -206,8 +211,7 @@ describe.skipIf(!program)("an environment swapped while a run trains", () => {
 
     await swap(run, "--bundle", digest, "--env.reward", "3");
     await training.until(notice("plays all groups from iteration"));
-    const back = env("swap", "--run", run, "--back");
-    expect(await back.until((e) => e.type === "back")).toMatchObject({ state: "rolledBack" });
+    expect(await swap(run, "--back")).toMatchObject({ state: "rolledBack" });
     expect((await training.until(notice("Rolled environment"))).message).toContain("an operator asked for it");
   }, 120_000);
 });
