@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { delimiter, join, resolve } from "node:path";
+import { findDeno } from "../envs/bundle/sandbox-process.ts";
 import { cacheFolder } from "../proto/cache-folder.ts";
 import { ConfigError } from "../proto/config.ts";
 
@@ -22,14 +23,18 @@ export async function actorCommand(runtime: ActorRuntime): Promise<ActorCommand>
   switch (runtime) {
     case "bun":
       return { file: process.execPath, args: [entry] };
-    case "deno":
-      return { file: denoPath(), args: ["run", "--quiet", "--no-prompt", ...denoPermissions, entry] };
+    case "deno": {
+      const file = denoPath();
+      // The one program it may start is Deno itself, to confine bundles in.
+      const sandbox = `--allow-run=${(await findDeno(file)) ?? file}`;
+      return { file, args: ["run", "--quiet", "--no-prompt", ...denoPermissions, sandbox, entry] };
+    }
     case "node":
       return { file: nodePath(), args: [await nodeBundle()] };
   }
 }
 
-/** No writing and no subprocesses: an actor reads its code and its games, and speaks to the broker and the weights server. */
+/** No writing: an actor reads its code and its games, and speaks to the broker and the weights server. */
 const denoPermissions = ["--allow-net", "--allow-read", "--allow-env", "--allow-sys"];
 
 function onPath(name: string): string | undefined {
