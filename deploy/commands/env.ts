@@ -89,7 +89,7 @@ const schema = defineConfig({
 
 export const command: Command = {
   usage:
-    "proxima env list | env check ID|FILE | env serve ID|FILE [--port N] | env keygen [NAME] | env pack FILE | env push FILE --run NAME | env swap --run NAME --bundle DIGEST|--environment ID|--back|--status [--env.NAME VALUE]…",
+    "proxima env list | check ID|FILE | serve ID|FILE | keygen [NAME] | pack FILE | push FILE | swap [--env.NAME VALUE]…",
   about:
     "Lists the built-in environments with their arguments; holds one (built in, or in a file of yours) against the contract that training relies on; serves it over gRPC, to --env remote and to other languages (webshop also to a person's browser); or packs, signs and pushes it as a bundle and swaps it into a run that trains.",
   schema,
