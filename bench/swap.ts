@@ -64,7 +64,10 @@ async function train(run: string, sandbox: string) {
     return ((envSteps() - from) / (performance.now() - at)) * 1000;
   };
   const { digest } = await env("push", environment, "--run", run, "--signWith", key.path);
-  const swap = () => env("swap", "--run", run, "--bundle", String(digest));
+  const swap = async () => {
+    const answer = await env("swap", "--run", run, "--bundle", String(digest));
+    if (answer.state !== "accepted") throw new Error(`The swap was not accepted: ${JSON.stringify(answer)}`);
+  };
   return { learner, rate, swap };
 }
 

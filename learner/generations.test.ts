@@ -25,7 +25,7 @@ function generation(number: number, over: Partial<GenerationRecord> = {}): Gener
 
 /** A run at generation 0 with groups of 4. */
 function run(seed = 7): Generations {
-  const generations = new Generations({ seed, groupSize: 4 });
+  const generations = new Generations({ seed, groupSize: 4, taskSampling: "uniform" });
   generations.add(generation(0, { state: "playing", from: 0 }));
   return generations;
 }
@@ -86,7 +86,7 @@ describe("which generation a group plays", () => {
     generations.adopt(2);
     generations.fail({ iteration: 2, group: groupsOf(played(generations, 2), 1)[0]!, member: 0 }, "broken");
     const { records, ...state } = JSON.parse(JSON.stringify(generations.state()));
-    const resumed = new Generations({ seed: 7, groupSize: 4 });
+    const resumed = new Generations({ seed: 7, groupSize: 4, taskSampling: "uniform" });
     for (const record of records) resumed.add(generation(record.generation, record));
     resumed.restore(state);
     expect(played(resumed, 3)).toEqual(played(generations, 3));
@@ -140,7 +140,7 @@ describe("a generation that fails", () => {
     expect(generations.isVoid(1, { iteration: 1 })).toBe(false);
     expect(generations.isVoid(0, { iteration: 2 })).toBe(false);
     expect(generations.fallback).toBeUndefined();
-    generations.close(open[0]!);
+    generations.close(open[0]!, []);
     expect(closed).toEqual([1]);
     expect(generations.isVoid(1, { iteration: 3 })).toBe(true);
     expect(generations.records.map(({ state }) => state)).toEqual(["rolledBack", "playing"]);
@@ -151,13 +151,13 @@ describe("a generation that fails", () => {
     generations.offer(generation(1));
     generations.adopt(0);
     const of = (iteration: number) => ({ iteration, groups: 8 }); // 32 members
-    for (let i = 0; i < 50; i++) generations.close(of(i));
+    for (let i = 0; i < 50; i++) generations.close(of(i), []);
     const fail = (iteration: number, count: number) => {
       for (let i = 0; i < count; i++) generations.fail({ iteration, group: i >> 2, member: i & 3 }, "broken");
     };
     fail(50, 32);
     expect(generations.verdict([of(50)])).toBeUndefined(); // 32 of 128 + 32
-    generations.close(of(50));
+    generations.close(of(50), []);
     fail(51, 32);
     expect(generations.verdict([of(51)])).toContain("64 of its 160 last members");
   });

@@ -7,9 +7,16 @@
  * verdict on an iteration is the same in whatever order its episodes arrive.
  */
 import type { GenerationRecord } from "../envs/assignment.ts";
-import type { EnvironmentSource, TaskSet } from "../envs/environment.ts";
+import type { EnvironmentSource } from "../envs/environment.ts";
 import { mix32 } from "../envs/random.ts";
 import type { MemberName } from "./ledger.ts";
+import {
+  type TaskResult,
+  type TaskSampling,
+  type TaskSamplingName,
+  type TaskSamplingState,
+  taskSampling,
+} from "./task-sampling.ts";
 
 export interface Generation {
   record: GenerationRecord;
@@ -24,6 +31,13 @@ export interface GenerationsState {
   closed: Tally[];
   /** Members of open iterations that gave no result at least once. */
   failing: { member: MemberName; reason: string }[];
+  /** By generation: what is known of its tasks, where that decides which are played. */
+  sampling: Record<number, TaskSamplingState>;
+}
+
+/** One that plays, with its own choice of tasks. */
+interface Playing extends Generation {
+  sampling: TaskSampling;
 }
 
 interface Tally {
@@ -37,8 +51,8 @@ export interface OpenIteration {
   groups: number;
 }
 
-// Tells this hash of a group from those in tasks.ts.
-const CANARY = 3;
+// Tells this hash of a group from those that choose its task and its seed.
+const CANARY = 5;
 
 /** The verdict looks back on the open iterations and on closed ones with at least this many members. */
 const WINDOW_MEMBERS = 100;
@@ -48,8 +62,9 @@ const keyOf = (name: MemberName) => `${name.iteration}/${name.group}/${name.memb
 export class Generations {
   readonly #seed: number;
   readonly #groupSize: number;
+  readonly #taskSampling: TaskSamplingName;
   /** Those that play, or whose iterations are still open; oldest first. */
-  #known: (Generation & { tasks: TaskSet })[] = [];
+  #known: Playing[] = [];
   /** Those that are over. Their late episodes are still to be told from others. */
   #past: GenerationRecord[] = [];
   #next: Generation | undefined;
@@ -57,9 +72,10 @@ export class Generations {
   #closed: Tally[] = [];
   #failing = new Map<string, { member: MemberName; reason: string }>();
 
-  constructor({ seed, groupSize }: { seed: number; groupSize: number }) {
-    this.#seed = seed;
-    this.#groupSize = groupSize;
+  constructor(options: { seed: number; groupSize: number; taskSampling: TaskSamplingName }) {
+    this.#seed = options.seed;
+    this.#groupSize = options.groupSize;
+    this.#taskSampling = options.taskSampling;
   }
 
   /** The last that was adopted and not rolled back. */
@@ -88,7 +104,8 @@ export class Generations {
 
   /** One that plays already: the first of a run, or those of a run that is resumed. Oldest first. */
   add(generation: Generation): void {
-    this.#known.push({ ...generation, tasks: generation.source.tasks("train") });
+    const sampling = taskSampling(this.#taskSampling, generation.source, this.#seed);
+    this.#known.push({ ...generation, sampling });
     this.number(generation.record.generation);
   }
 
@@ -103,8 +120,12 @@ export class Generations {
     this.#highest = Math.max(this.#highest, generation);
   }
 
-  restore({ closed, failing }: Omit<GenerationsState, "records">): void {
+  restore({ closed, failing, sampling }: Omit<GenerationsState, "records">): void {
     this.#closed = closed;
+    for (const each of this.#known) {
+      const state = sampling[each.record.generation];
+      if (state) each.sampling.restore(state);
+    }
     this.#failing = new Map(failing.map((each) => [keyOf(each.member), each]));
   }
 
@@ -113,15 +134,21 @@ export class Generations {
       records: structuredClone(this.records),
       closed: structuredClone(this.#closed),
       failing: [...this.#failing.values()],
+      sampling: Object.fromEntries(
+        this.#known.flatMap(({ record, sampling }) => {
+          const state = sampling.state();
+          return state ? [[record.generation, state]] : [];
+        }),
+      ),
     };
   }
 
   /** What a group plays. */
-  of({ iteration, group }: { iteration: number; group: number }): Generation & { tasks: TaskSet } {
+  of({ iteration, group }: { iteration: number; group: number }): Playing {
     const playing = this.#inForce(iteration);
     for (let i = playing.length - 1; i > 0; i--) {
       const { generation, canaryShare } = playing[i]!.record;
-      if (mix32(this.#seed, iteration, group, generation, CANARY) < canaryShare * 2 ** 32) return playing[i]!;
+      if (mix32(this.#seed, iteration, group, CANARY, generation) < canaryShare * 2 ** 32) return playing[i]!;
     }
     return playing[0]!;
   }
@@ -195,8 +222,14 @@ export class Generations {
   }
 
   /** Ends the account of an iteration, and what only it still played. */
-  close(open: OpenIteration): void {
+  close(open: OpenIteration, results: readonly (TaskResult & { generation: number })[]): void {
     const { newest } = this;
+    for (const { record, sampling } of this.#known) {
+      sampling.settle(
+        open.iteration,
+        results.filter(({ generation }) => generation === record.generation),
+      );
+    }
     const tally = this.#tally(newest, open);
     if (tally.asked > 0) this.#closed.push(tally);
     let asked = this.#closed.reduce((n, each) => n + each.asked, 0);

@@ -11,7 +11,7 @@ import type { Bus, Delivery } from "../proto/bus/bus.ts";
 import type { Subjects } from "../proto/subjects.ts";
 import type { Trajectory } from "../proto/trajectory.ts";
 import type { Credit, EstimatorDefinition } from "./advantage/index.ts";
-import { assembleBatch, type Batch } from "./batch.ts";
+import { assembleBatch, type Batch, succeeded } from "./batch.ts";
 import type { Checkpoint, CheckpointStore, Counters } from "./checkpoint.ts";
 import type { RunConfig } from "./config.ts";
 import { generationMetrics } from "./generation-metrics.ts";
@@ -299,7 +299,14 @@ export class Learner {
     }
     const open = { iteration, groups: this.#ledger.groups(iteration) };
     const byGeneration = generationMetrics(generations, open, batch.episodes);
-    generations.close(open);
+    generations.close(
+      open,
+      batch.episodes.map((episode) => ({
+        generation: episode.lineage.environment.generation,
+        task: episode.lineage.task,
+        success: succeeded(episode),
+      })),
+    );
     this.#ledger.close(iteration);
     const { onBatch } = this.#deps;
     const encoded = onBatch && batch.episodes.map(({ lineage }) => this.#inbox!.encoded(lineage));

@@ -1,13 +1,11 @@
-/**
- * Issues group tasks. Which task a group plays, from which seed and in which generation of the environment is a hash of (run seed,
- * iteration, group): it depends neither on time nor on actors.
- */
+/** Issues group tasks. The seed that a group plays from is a hash of (run seed, iteration, group). */
 
 import { mix32 } from "../envs/random.ts";
 import type { Bus } from "../proto/bus/bus.ts";
 import { encodeGroupTask } from "../proto/codec.ts";
 import type { Subjects } from "../proto/subjects.ts";
 import type { Generations } from "./generations.ts";
+import type { GroupName } from "./task-sampling.ts";
 
 export interface TaskIssuerOptions {
   bus: Bus;
@@ -18,15 +16,12 @@ export interface TaskIssuerOptions {
   maxStaleness: number;
 }
 
-export interface WantedMembers {
-  iteration: number;
-  group: number;
+export interface WantedMembers extends GroupName {
   members: number[];
   attempt: number;
 }
 
-// Tags keep the two hashes of a group apart.
-const TASK = 1;
+/** Keeps this hash of a group apart from those that choose its task. */
 const SEED = 2;
 
 export class TaskIssuer {
@@ -37,14 +32,12 @@ export class TaskIssuer {
   }
 
   /** Which task a group plays, from which seed, in which generation. */
-  assignment(name: Pick<WantedMembers, "iteration" | "group">) {
+  assignment(name: GroupName): { task: string; seed: number; environmentGeneration: number } {
     const { generations, seed } = this.#options;
-    const { iteration, group } = name;
-    const { record, tasks } = generations.of(name);
-    const size = Math.min(tasks.size, 2 ** 31);
+    const { record, sampling } = generations.of(name);
     return {
-      task: tasks.at(mix32(seed, iteration, group, TASK) % size),
-      seed: mix32(seed, iteration, group, SEED),
+      task: sampling.task(name),
+      seed: mix32(seed, name.iteration, name.group, SEED),
       environmentGeneration: record.generation,
     };
   }
@@ -55,7 +48,8 @@ export class TaskIssuer {
   }
 
   async issue({ iteration, group, members, attempt }: WantedMembers): Promise<void> {
-    const { bus, subjects, incarnation } = this.#options;
+    const { bus, subjects, generations, incarnation } = this.#options;
+    generations.of({ iteration, group }).sampling.hold({ iteration, group });
     const task = {
       run: subjects.run,
       incarnation,

@@ -153,9 +153,9 @@ export class CandidateFeaturiser {
         context = this.context(command.verb, memory);
         contexts.set(command.verb, context);
       }
+      into.refer("shared", features);
+      into.refer("shared", context);
       list.clear();
-      list.append(features);
-      list.append(context);
       this.remembered(command, memory, observation);
       into.items("candidates", list.ids, list.count);
       into.endList("candidates");
