@@ -6,6 +6,7 @@ import {
   decodeRecord,
   describeAssignment,
   type EnvironmentAssignment,
+  type GenerationRecord,
   generationKey,
   generationKeys,
 } from "../envs/assignment.ts";
@@ -39,6 +40,9 @@ interface Kept extends PlayableEnvironment {
 
 /** At most two generations play at once; one more may be about to, and one be played out. */
 const MAX_KEPT = 4;
+
+/** What could not be loaded is tried again after this long: a bundle may be large, and the tasks that ask for it many. */
+const RETRY_MS = 2_000;
 
 /** Two generations may be the same environment on other terms. */
 const keyOf = ({ reference, bundle, arguments: given, digest }: EnvironmentAssignment) =>
@@ -86,7 +90,13 @@ export class Environments {
   async follow(signal: AbortSignal): Promise<void> {
     for await (const { value, deleted } of this.#state.watch(generationKeys, signal)) {
       if (deleted) continue;
-      const record = decodeRecord(value);
+      let record: GenerationRecord;
+      try {
+        record = decodeRecord(value);
+      } catch (error) {
+        this.#log((error as Error).message);
+        continue;
+      }
       const { generation, state, until } = record;
       if (state === "rolledBack" && until !== undefined) this.#endedAt.set(generation, until);
       else this.#endedAt.delete(generation);
@@ -111,14 +121,17 @@ export class Environments {
     return assignment;
   }
 
-  /** Loading can mean reading thousands of games: it is done once. What fails is tried again by whoever asks again. */
+  /** Loading can mean reading thousands of games: it is done once. */
   #load(assignment: EnvironmentAssignment): Promise<Kept> {
     const key = keyOf(assignment);
-    const kept = this.#kept.get(key) ?? this.#fresh(assignment);
+    const known = this.#kept.get(key);
+    const kept = known ?? this.#fresh(assignment);
     this.#kept.delete(key);
     this.#kept.set(key, kept);
-    kept.catch(() => this.#kept.delete(key));
-    void this.#evict();
+    if (!known) {
+      kept.catch(() => setTimeout(() => this.#kept.delete(key), RETRY_MS));
+      void this.#evict();
+    }
     return kept;
   }
 

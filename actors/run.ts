@@ -47,11 +47,13 @@ export async function runActor(config: ActorConfig, deps: ActorDependencies, sig
     }
   } finally {
     playing?.abort();
-    await playing?.done.finally(async () => {
+    try {
+      await playing?.done;
+    } finally {
       end.abort();
       await following;
       await environments.close();
-    });
+    }
   }
 }
 

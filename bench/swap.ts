@@ -3,7 +3,7 @@
  * such windows without a swap; and how a bundle in a sandbox compares with the same bundle in the actor's process.
  *   bun bench/swap.ts
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -17,6 +17,7 @@ const ROUNDS = 6;
 const WINDOW_MS = 5_000;
 const ACTORS = 2;
 const environment = join(import.meta.dirname, "../envs/cartpole.ts");
+const deno = join(import.meta.dirname, "../node_modules/.bin/deno");
 
 const program = await testingProgram();
 if (!program) process.exit(1);
@@ -42,7 +43,18 @@ async function env(...args: string[]): Promise<Record<string, unknown>> {
 
 /** A run of constant work: the policy stays as random as it began. */
 async function train(run: string, sandbox: string) {
-  const shared = ["--nats", broker.url, "--run", run, "--trustedKeys", key.publicKey, "--sandbox", sandbox];
+  const shared = [
+    "--nats",
+    broker.url,
+    "--run",
+    run,
+    "--trustedKeys",
+    key.publicKey,
+    "--sandbox",
+    sandbox,
+    "--denoProgram",
+    deno,
+  ];
   const still = [
     "--env",
     environment,
@@ -63,12 +75,18 @@ async function train(run: string, sandbox: string) {
     await sleep(ms);
     return ((envSteps() - from) / (performance.now() - at)) * 1000;
   };
-  const { digest } = await env("push", environment, "--run", run, "--signWith", key.path);
-  const swap = async () => {
-    const answer = await env("swap", "--run", run, "--bundle", String(digest));
+  let round = 0;
+  /** Each time another bundle, so that everybody loads it. */
+  const push = async () => {
+    const file = join(folder, `${run}-${round}.ts`);
+    writeFileSync(file, `import world from "${environment}"; export default { ...world, round: ${round++} };`);
+    return String((await env("push", file, "--run", run, "--signWith", key.path)).digest);
+  };
+  const swap = async (digest: string) => {
+    const answer = await env("swap", "--run", run, "--bundle", digest);
     if (answer.state !== "accepted") throw new Error(`The swap was not accepted: ${JSON.stringify(answer)}`);
   };
-  return { learner, rate, swap };
+  return { learner, rate, push, swap };
 }
 
 async function end(): Promise<void> {
@@ -76,21 +94,20 @@ async function end(): Promise<void> {
 }
 
 try {
-  const { rate, swap, learner } = await train("swap", "none");
+  const { rate, push, swap, learner } = await train("swap", "none");
   const swapped: number[] = [];
   const undisturbed: number[] = [];
-  let unswapped = 0;
   for (let round = 0; round < ROUNDS; round++) {
+    const digest = await push();
     const [first, second] = [await rate(WINDOW_MS), await rate(WINDOW_MS)];
     undisturbed.push(second / first);
-    unswapped = second;
     const during = rate(WINDOW_MS);
-    await swap();
+    await swap(digest);
     swapped.push((await during) / second);
   }
-  const lag = learner.events.filter(({ message }) => String(message).includes("plays all groups")).length;
+  const swaps = learner.events.filter(({ message }) => String(message).includes("plays all groups")).length;
   console.log(
-    `load ${loadavg()[0]!.toFixed(1)}; ${ACTORS} actors, windows of ${WINDOW_MS / 1000} s, ${lag} swaps of ${ROUNDS}`,
+    `load ${loadavg()[0]!.toFixed(1)}; ${ACTORS} actors, windows of ${WINDOW_MS / 1000} s, ${swaps} swaps of ${ROUNDS}`,
   );
   console.log(
     `with a swap:   ${(100 * median(swapped)).toFixed(0)} % of the rate before (${swapped.map((r) => (100 * r).toFixed(0)).join(", ")})`,
@@ -102,11 +119,11 @@ try {
 
   const confined = await train("confined", "deno");
   const inProcess = await confined.rate(WINDOW_MS);
-  await confined.swap();
+  await confined.swap(await confined.push());
   await sleep(WINDOW_MS);
   const inSandbox = await confined.rate(WINDOW_MS);
   console.log(
-    `in a sandbox:  ${(100 * (inSandbox / inProcess)).toFixed(0)} % of the rate in process (${inSandbox.toFixed(0)} of ${inProcess.toFixed(0)} steps/s; ${unswapped.toFixed(0)} before)`,
+    `in a sandbox:  ${(100 * (inSandbox / inProcess)).toFixed(0)} % of the rate in process (${inSandbox.toFixed(0)} of ${inProcess.toFixed(0)} steps/s)`,
   );
 } finally {
   await end();

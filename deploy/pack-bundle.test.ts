@@ -30,9 +30,11 @@ describe("packing an environment", () => {
     expect((await packBundle(path, nothing)).manifest).toEqual(manifest);
   });
 
-  test("takes a built-in environment of several files", async () => {
-    const { manifest } = await packBundle(join(import.meta.dirname, "../envs/scavenger.ts"), nothing);
-    expect(manifest.id).toBe("scavenger");
+  test("takes built-in environments, of one file and of several", async () => {
+    for (const id of ["cartpole", "scavenger"]) {
+      const { manifest } = await packBundle(join(import.meta.dirname, `../envs/${id}.ts`), nothing);
+      expect(manifest).toMatchObject({ id, imports: [] });
+    }
   });
 
   test("refuses modules of the runtime, naming them and who imports them, unless they are allowed", async () => {

@@ -17,7 +17,7 @@ export async function packBundle(file: string, { allowImports }: PackOptions): P
   const importers = new Map<string, Set<string>>();
   const built = await Bun.build({
     entrypoints: [entry],
-    target: "node",
+    target: "browser", // takes nothing of a runtime for granted
     format: "esm",
     // Comments hold paths of this machine; names stay, for the sake of stack traces.
     minify: { whitespace: true },

@@ -198,19 +198,11 @@ function inOneProcess(config: DevConfig, folder: RunFolder): Wiring {
   const bus = memoryBus();
   const log = (message: string) =>
     appendFileSync(`${folder.logs}/actors.log`, `${new Date().toISOString()} ${message}\n`);
+  const { slots, provider, trustedKeys, sandbox, denoProgram } = config;
+  const actorSettings = { slots, provider, trustedKeys, sandbox, denoProgram };
   return {
     bus,
-    learn: (run, deps, until) =>
-      trainInProcess(
-        run,
-        {
-          ...deps,
-          actors: config.actors,
-          actorSettings: { slots: config.slots, provider: config.provider, trustedKeys: config.trustedKeys },
-          log,
-        },
-        until,
-      ),
+    learn: (run, deps, until) => trainInProcess(run, { ...deps, actors: config.actors, actorSettings, log }, until),
     close: () => bus.close(),
   };
 }
