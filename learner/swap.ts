@@ -2,6 +2,7 @@
  * Hot swap, as far as it meets the outside: reads what operators ask for from the run's state, loads and verifies it, refuses what
  * does not fit the policy, and writes down what became of each generation before any group plays it. See docs/hot-swap.md.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import {
   type BackRequest,
   decodeRecord,
@@ -19,6 +20,9 @@ import type { EnvironmentSpec } from "../envs/environment.ts";
 import type { KeyValue } from "../proto/bus/bus.ts";
 import type { Generation, Generations, GenerationsState } from "./generations.ts";
 import { unfit } from "./misfit.ts";
+
+/** From accepting a generation to its first group, unless an iteration was named. */
+const HEAD_START_MS = 1_000;
 
 export interface EnvironmentSwapsOptions {
   state: KeyValue;
@@ -149,6 +153,8 @@ export class EnvironmentSwaps {
     const record: GenerationRecord = { ...terms, digest, arguments: resolved, state: "accepted" };
     await this.announce(record);
     onNotice(`Accepted ${what} (${how}).`);
+    // Actors load it meanwhile, so that they go on playing when it begins.
+    if (from === 0) await sleep(HEAD_START_MS, undefined, { signal: this.#stop.signal }).catch(() => {});
     const superseded = generations.offer({ record: { ...record, from }, source, close });
     if (!superseded) return;
     superseded.close();
