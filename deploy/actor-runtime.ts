@@ -24,10 +24,10 @@ export async function actorCommand(runtime: ActorRuntime): Promise<ActorCommand>
     case "bun":
       return { file: process.execPath, args: [entry] };
     case "deno": {
-      const file = denoPath();
+      // Past wrapper scripts: killing one would leave the actor alive.
+      const file = (await findDeno(denoPath())) ?? denoPath();
       // The one program it may start is Deno itself, to confine bundles in.
-      const sandbox = `--allow-run=${(await findDeno(file)) ?? file}`;
-      return { file, args: ["run", "--quiet", "--no-prompt", ...denoPermissions, sandbox, entry] };
+      return { file, args: ["run", "--quiet", "--no-prompt", ...denoPermissions, `--allow-run=${file}`, entry] };
     }
     case "node":
       return { file: nodePath(), args: [await nodeBundle()] };

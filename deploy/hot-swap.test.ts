@@ -1,19 +1,25 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createKey } from "../envs/bundle/key-folder.ts";
+import { findDeno } from "../envs/bundle/sandbox-process.ts";
 import { keptIterations, readIteration } from "../learner/archive.ts";
 import { connectNats } from "../proto/bus/index.ts";
 import { LearnerService } from "../proto/gen/proxima/v1/learner_pb.ts";
 import { connect } from "../proto/grpc.ts";
 import { subjects } from "../proto/subjects.ts";
+import { actorCommand } from "./actor-runtime.ts";
 import { type Broker, startBroker } from "./broker.ts";
 import { runCommandLine } from "./command-line.ts";
 import { testingProgram } from "./testing-broker.ts";
 import { type ProcessEvent, TestingProcess } from "./testing-process.ts";
 
 const program = await testingProgram();
+const installed = join(import.meta.dirname, "../node_modules/.bin/deno");
+const deno = await findDeno(existsSync(installed) ? installed : "");
 const folder = mkdtempSync(join(tmpdir(), "proxima-swap-"));
 const envs = join(import.meta.dirname, "../envs");
 const coins = join(import.meta.dirname, "testing/swappable-environment.ts");
@@ -28,9 +34,11 @@ function proxima(...args: string[]): TestingProcess {
   started.add(process);
   return process;
 }
-const trusting = () => ["--nats", broker.url, "--trustedKeys", key.publicKey, "--sandbox", "none"];
-const learner = (run: string, ...more: string[]) => proxima("learner", ...trusting(), "--run", run, ...more);
-const actor = (run: string) => proxima("actor", ...trusting(), "--run", run);
+const trusting = () => ["--nats", broker.url, "--trustedKeys", key.publicKey];
+const unconfined = ["--sandbox", "none"];
+const learner = (run: string, ...more: string[]) =>
+  proxima("learner", ...trusting(), ...unconfined, "--run", run, ...more);
+const actor = (run: string) => proxima("actor", ...trusting(), ...unconfined, "--run", run);
 const iteration = (n: number) => (event: ProcessEvent) =>
   event.type === "iteration" && (event.iteration as number) >= n;
 const end = (event: ProcessEvent) => event.type === "end";
@@ -214,4 +222,30 @@ describe.skipIf(!program)("an environment swapped while a run trains", () => {
     expect(await swap(run, "--back")).toMatchObject({ state: "rolledBack" });
     expect((await training.until(notice("Rolled environment"))).message).toContain("an operator asked for it");
   }, 120_000);
+
+  test.skipIf(!deno)(
+    "that hangs in the sandbox of a Deno actor is killed there and rolled back (skipped without Deno)",
+    async () => {
+      const run = "hangs";
+      const confined = ["--sandbox", "deno", "--denoProgram", deno!];
+      const training = learner(run, ...settings, ...confined);
+      await training.until(ready);
+      await swap(run, "--bundle", await push(run), "--env.hangs", "1", "--from", "2");
+      const { file, args } = await actorCommand("deno");
+      const deadlines = ["--stepTimeoutMs", "1000"];
+      const actor = spawn(file, [...args, ...trusting(), ...confined, "--run", run, ...deadlines], { stdio: "pipe" });
+      let said = "";
+      actor.stdout.on("data", (text) => (said += text));
+      try {
+        const { message } = await training.until(notice("Rolled environment generation 1"));
+        expect(message).toContain("step took longer than 1000 ms");
+        expectBalanced(await training.until(end));
+        expect(said).toContain("in a Deno process without permissions");
+      } finally {
+        actor.kill("SIGKILL");
+        await once(actor, "close");
+      }
+    },
+    120_000,
+  );
 });
