@@ -5,6 +5,7 @@
  */
 import { hostname } from "node:os";
 import type { Environment } from "../envs/environment.ts";
+import { type Activity, encodeHeartbeat } from "../policy/heartbeat.ts";
 import type { Policy } from "../policy/policy.ts";
 import type { RunState } from "../policy/run-state.ts";
 import type { TensorProvider } from "../policy/tensor/tensors.ts";
@@ -15,6 +16,7 @@ import type { Subjects } from "../proto/subjects.ts";
 import type { GroupTask, Lineage } from "../proto/trajectory.ts";
 import type { Environments, PlayableEnvironment, UnplayableEnvironment } from "./environments.ts";
 import { Episode, type PlayedEpisode } from "./episode.ts";
+import { Occupancy } from "./occupancy.ts";
 import { Versions } from "./versions.ts";
 import type { HeldWeights, WeightsClient } from "./weights-client.ts";
 
@@ -41,6 +43,8 @@ export interface RolloutDependencies {
   weights: WeightsClient;
   state: RunState;
   environments: Pick<Environments, "get" | "isVoid">;
+  /** Of the environment to begin with. */
+  maxSideBySide?: number;
   policy: Policy;
   provider: TensorProvider;
   log(message: string): void;
@@ -57,13 +61,22 @@ interface Group {
   environment?: PlayableEnvironment | UnplayableEnvironment;
   unstored: number;
   failed: boolean;
+  /** When it was taken, by the monotonic clock. */
+  since: number;
 }
 
 interface Seat {
   group: Group;
   member: number;
   environment: Environment;
+  since: number;
 }
+
+/** How long one look into the task queue may wait: an abort ends it, and hundreds of idle actors should not ask every second. */
+const PULL_MS = 15_000;
+
+/** A wait shorter than this is not worth telling. */
+const BRIEF_MS = 1000;
 
 export class RolloutActor {
   readonly #deps: RolloutDependencies;
@@ -72,6 +85,12 @@ export class RolloutActor {
   readonly #groups = new Set<Group>();
   readonly #seats = new Map<Episode, Seat>();
   readonly #waiting = new Set<() => void>();
+  /** Since when each finished episode waits to be stored. */
+  readonly #storing = new Set<{ since: number }>();
+  readonly #slots: number;
+  readonly #occupancy: Occupancy;
+  /** The weights whose arrival has been heeded. */
+  #heeded: HeldWeights | undefined;
   /** Of the task taken last. */
   #groupSize = 8;
   #maxSideBySide = Number.POSITIVE_INFINITY;
@@ -82,6 +101,8 @@ export class RolloutActor {
     this.#deps = deps;
     this.#options = options;
     this.#versions = new Versions(deps.policy, deps.provider);
+    this.#slots = Math.min(options.slots, deps.maxSideBySide ?? options.slots);
+    this.#occupancy = new Occupancy(this.#slots);
   }
 
   /** Plays until the signal aborts, then drains: starts nothing new, plays out what is live, gives the rest back. */
@@ -95,6 +116,7 @@ export class RolloutActor {
         if (signal.aborted && drainBefore === Number.POSITIVE_INFINITY)
           drainBefore = Date.now() + this.#options.drainTimeoutMs;
         if (!this.#versions.live) await this.#somethingToPlay(signal);
+        this.#interruptVoid();
         for (const episode of await this.#versions.tick()) this.#finish(episode);
         if (performance.now() - yieldedAt > 1) {
           await new Promise((resolve) => setImmediate(resolve)); // let the sockets speak
@@ -112,14 +134,14 @@ export class RolloutActor {
 
   async #feed(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      const free = Math.min(this.#options.slots, this.#maxSideBySide) - this.#taken();
+      const free = Math.min(this.#slots, this.#maxSideBySide) - this.#taken();
       if (free <= 0) {
         await this.#changed(signal);
         continue;
       }
       // A quarter of what there is room for, so that actors with free slots share a burst of tasks evenly.
       const wanted = Math.max(1, Math.floor(free / (4 * this.#groupSize)));
-      const deliveries = await this.#deps.tasks.next(wanted, 1000, signal);
+      const deliveries = await this.#deps.tasks.next(wanted, PULL_MS, signal);
       await Promise.all(deliveries.map((delivery) => this.#take(delivery, signal)));
     }
   }
@@ -143,7 +165,7 @@ export class RolloutActor {
 
   async #start(delivery: Delivery, signal: AbortSignal): Promise<void> {
     const task = decodeGroupTask(delivery.data);
-    const group: Group = { task, delivery, unstored: task.members.length, failed: false };
+    const group: Group = { task, delivery, unstored: task.members.length, failed: false, since: performance.now() };
     this.#groupSize = task.members.length;
     this.#groups.add(group);
     try {
@@ -210,11 +232,25 @@ export class RolloutActor {
     const { task } = group;
     const environment = idle.pop() ?? source.create();
     const lineage = { runSeed: state.seed, iteration: task.iteration, group: task.group, member };
-    const episode = new Episode(environment, policy, lineage, this.#options.stepTimeoutMs);
-    this.#seats.set(episode, { group, member, environment });
+    const { stepTimeoutMs } = this.#options;
+    const episode = new Episode(environment, policy, lineage, { stepTimeoutMs, interruptAfter: state.interruptAfter });
+    this.#seats.set(episode, { group, member, environment, since: performance.now() });
     await episode.reset({ task: task.task, seed: task.seed });
     if (episode.ended) this.#finish(episode);
     else this.#versions.table(group.held!).seat(episode);
+  }
+
+  /** Ends what plays for an iteration that the learner has closed: whoever is not awaited any more only takes up room. */
+  #interruptVoid(): void {
+    const held = this.#deps.weights.current();
+    if (held === this.#heeded) return;
+    this.#heeded = held;
+    for (const [episode, { group }] of this.#seats) {
+      if (!group.held || !held || !isVoid(group.task, held) || !episode.turn) continue;
+      this.#versions.table(group.held).leave(episode);
+      episode.abandon("interrupted: its iteration is over");
+      this.#finish(episode);
+    }
   }
 
   /** Publishes an ended episode at once; the task is acknowledged when the last member of its group is stored. */
@@ -246,13 +282,18 @@ export class RolloutActor {
       actor: this.#options.name,
       weights: held!.version,
     };
+    const storing = { since: performance.now() };
+    this.#storing.add(storing);
     try {
       await this.#store(task, lineage, played);
     } catch (error) {
       group.failed = true;
       this.#deps.log(`could not store episode ${iteration}/${task.group}/${member}: ${(error as Error).message}`);
     }
-    if (--group.unstored > 0) return;
+    this.#storing.delete(storing);
+    group.unstored--;
+    this.#occupancy.change(this.#taken());
+    if (group.unstored > 0) return;
     if (group.failed) group.delivery.nak(1000);
     else
       await group.delivery
@@ -310,16 +351,36 @@ export class RolloutActor {
   #heartbeat(): void {
     for (const { delivery } of this.#groups) delivery.working();
     const { name } = this.#options;
-    const entry = {
+    const beat = {
       actor: name,
       host: hostname(),
       pid: process.pid,
+      ...this.#activity(),
+      slots: this.#slots,
+      idleShare: this.#occupancy.idleShare(this.#taken()),
       groups: this.#groups.size,
       episodes: this.episodes,
       envSteps: this.envSteps,
       weights: this.#deps.weights.current()?.version.counter ?? -1,
     };
-    this.#deps.directory.put(name, new TextEncoder().encode(JSON.stringify(entry))).catch(() => {});
+    this.#deps.directory.put(name, encodeHeartbeat(beat)).catch(() => {});
+  }
+
+  /** The wait that has lasted longest, where there is one. */
+  #activity(): { doing: Activity; forMs: number } {
+    const now = performance.now();
+    let longest: { doing: Activity; forMs: number } = { doing: this.#groups.size ? "playing" : "tasks", forMs: 0 };
+    if (!this.#groups.size) longest.forMs = now - this.#occupancy.changedAt;
+    const consider = (doing: Activity, since: number) => {
+      const forMs = now - since;
+      if (forMs > BRIEF_MS && forMs > longest.forMs) longest = { doing, forMs };
+    };
+    const { busySince } = this.#versions;
+    if (busySince !== undefined) consider("step", busySince);
+    for (const { since } of this.#storing) consider("room", since);
+    for (const { held, since } of this.#groups) if (!held) consider("weights", since);
+    for (const [{ turn }, { since }] of this.#seats) if (!turn) consider("step", since); // its reset is under way
+    return longest;
   }
 
   async #somethingToPlay(signal: AbortSignal): Promise<void> {
@@ -335,6 +396,7 @@ export class RolloutActor {
 
   /** A group has started or ended. */
   #wake(): void {
+    this.#occupancy.change(this.#taken());
     for (const resolve of this.#waiting) resolve();
     this.#waiting.clear();
   }

@@ -2,11 +2,15 @@
  * An actor's life: finds its run on the bus, loads the environment and policy that the run's state names, and plays. When the
  * learner restarts or moves, the state changes and the actor joins again; it needs no restart of its own.
  */
+import { hostname } from "node:os";
 import { EnvironmentLoader } from "../envs/bundle/loader.ts";
+import { encodeHeartbeat, HEARTBEAT_TTL_MS } from "../policy/heartbeat.ts";
 import { createPolicy } from "../policy/registry.ts";
 import { decodeRunState, type RunState, runStateKey } from "../policy/run-state.ts";
 import type { TensorProvider } from "../policy/tensor/tensors.ts";
 import type { Bus, KeyValue } from "../proto/bus/bus.ts";
+import type { Security } from "../proto/grpc.ts";
+import { TASK_ACK_WAIT_MS, taskQueue } from "../proto/joining.ts";
 import { runsBucket, subjects as subjectsOf } from "../proto/subjects.ts";
 import type { ActorConfig } from "./config.ts";
 import { Environments } from "./environments.ts";
@@ -16,13 +20,10 @@ import { weightsClient } from "./weights-client.ts";
 export interface ActorDependencies {
   bus: Bus;
   provider: TensorProvider;
+  /** For the weights server. */
+  security?: Security;
   log(message: string): void;
 }
-
-/** A task that is not extended for this long goes to another actor. */
-const TASK_ACK_WAIT_MS = 5_000;
-/** An actor that has not been heard of for this long leaves the directory. */
-const HEARTBEAT_TTL_MS = 5_000;
 
 /** Plays for the run until the signal aborts, then drains. Throws when it cannot join within `joinTimeoutMs`. */
 export async function runActor(config: ActorConfig, deps: ActorDependencies, signal: AbortSignal): Promise<void> {
@@ -64,28 +65,26 @@ async function play(
   environments: Environments,
   signal: AbortSignal,
 ): Promise<void> {
-  const { bus, provider, log } = deps;
+  const { bus, provider, security, log } = deps;
   const subjects = subjectsOf(state.run);
   const { source } = await environments.join(state.environment);
+  const { maxSideBySide } = source;
   const policy = await createPolicy(state.policy);
   const weights = weightsClient({
     address: config.weights || state.weights,
     run: state.run,
     actor: config.name,
     encoding: state.weightsEncoding,
+    ...security,
   });
   try {
-    await weights.waitFor(() => true, { timeoutMs: config.joinTimeoutMs, signal });
-    const tasks = await bus.puller({
-      stream: subjects.taskStream,
-      durable: subjects.taskConsumer,
-      ackWaitMs: TASK_ACK_WAIT_MS,
-      maxAckPending: 65_536,
-    });
     const directory = await bus.keyValue(subjects.directoryBucket, { ttlMs: HEARTBEAT_TTL_MS });
+    const joining = sayThatItJoins(directory, config);
+    await weights.waitFor(() => true, { timeoutMs: config.joinTimeoutMs, signal }).finally(joining.stop);
+    const tasks = await bus.puller(taskQueue(subjects));
     log(`plays ${source.spec.id} for run ${state.run} with weights version ${weights.current()!.version.counter}`);
     const actor = new RolloutActor(
-      { bus, subjects, tasks, directory, weights, state, environments, policy, provider, log },
+      { bus, subjects, tasks, directory, weights, state, environments, maxSideBySide, policy, provider, log },
       { ...config, taskAckWaitMs: TASK_ACK_WAIT_MS, weightsTimeoutMs: config.joinTimeoutMs },
     );
     await actor.run(signal);
@@ -95,6 +94,30 @@ async function play(
   } finally {
     weights.close();
   }
+}
+
+/** Heartbeats of an actor that has no weights yet. */
+function sayThatItJoins(directory: KeyValue, { name, slots }: ActorConfig): { stop(): void } {
+  const since = performance.now();
+  const say = () => {
+    const beat = {
+      actor: name,
+      host: hostname(),
+      pid: process.pid,
+      doing: "weights" as const,
+      forMs: performance.now() - since,
+      slots,
+      idleShare: 1,
+      groups: 0,
+      episodes: 0,
+      envSteps: 0,
+      weights: -1,
+    };
+    directory.put(name, encodeHeartbeat(beat)).catch(() => {});
+  };
+  say();
+  const timer = setInterval(say, TASK_ACK_WAIT_MS / 4);
+  return { stop: () => clearInterval(timer) };
 }
 
 /** The run's state now and whenever it changes. Throws when there is none within the deadline. */

@@ -136,6 +136,34 @@ export const runSchema = defineConfig({
       default: false,
       about: "Ask for further groups in place of dropped ones (DAPO's dynamic sampling).",
     },
+    overSample: {
+      section: "sampling",
+      type: "number",
+      default: 0,
+      min: 0,
+      max: 4,
+      unit: "share of the groups",
+      about: "Ask for this share of groups more than are awaited; which ones then train depends on who is fast.",
+    },
+    completionRatio: {
+      section: "sampling",
+      type: "number",
+      default: 1,
+      above: 0,
+      max: 1,
+      unit: "share of a group",
+      about:
+        "A group is ready with this share of its members; the rest is dropped as straggler, short episodes are favoured.",
+    },
+    interruptAfter: {
+      section: "sampling",
+      type: "integer",
+      default: 0,
+      min: 0,
+      unit: "environment steps",
+      about:
+        "Cut episodes that have not ended by then, as truncated and without success; 0: only the environment cuts.",
+    },
     maxAttempts: {
       section: "sampling",
       type: "integer",
@@ -311,6 +339,28 @@ export const runSchema = defineConfig({
       unit: "iterations",
       about: "Newest iterations whose trajectories stay on disk for `proxima replay`; 0: none.",
     },
+    maxReward: {
+      section: "safety",
+      type: "number",
+      default: 0,
+      min: 0,
+      about: "A trajectory with a reward of greater magnitude is refused; 0: no bound.",
+    },
+    maxReturn: {
+      section: "safety",
+      type: "number",
+      default: 0,
+      min: 0,
+      about: "A trajectory with a return of greater magnitude is refused; 0: no bound.",
+    },
+    quarantineAfter: {
+      section: "safety",
+      type: "integer",
+      default: 10,
+      min: 0,
+      unit: "refused trajectories",
+      about: "Nothing more is taken from an actor that sent this many; 0: no quarantine.",
+    },
     stallTimeoutMs: {
       section: "safety",
       type: "integer",
@@ -327,6 +377,29 @@ export const runSchema = defineConfig({
       max: 1_000_000,
       unit: "episodes",
       about: "Episodes of an evaluation, once sampled and once greedy.",
+    },
+
+    ui: {
+      section: "watching",
+      type: "flag",
+      default: false,
+      about: "Serve a page that shows the run, on loopback; it shows the other runs of the folder too.",
+    },
+    uiPort: {
+      section: "watching",
+      type: "integer",
+      default: 4700,
+      min: 0,
+      max: 65_535,
+      about: "Port of that page; 0: any free one.",
+    },
+    traces: {
+      section: "watching",
+      type: "text",
+      default: "",
+      pattern: /^(https?:\/\/[^\s@]+)?$/,
+      expects: "the address of a collector such as http://127.0.0.1:4318, without user or password",
+      about: "OpenTelemetry collector (OTLP over HTTP) that gets the life of one group an iteration; none when empty.",
     },
 
     provider: {
@@ -359,6 +432,21 @@ export const runSchema = defineConfig({
       type: "text",
       default: "",
       about: "Path of a NATS credentials file.",
+    },
+    natsReplicas: {
+      section: "machine",
+      type: "integer",
+      default: 1,
+      min: 1,
+      max: 5,
+      unit: "servers",
+      about: "Copies of each stream and bucket in a NATS cluster: with 3, the loss of one server loses nothing.",
+    },
+    secrets: {
+      section: "machine",
+      type: "text",
+      default: "",
+      about: "Folder made by `proxima secure init`, which has all that is needed here; PROXIMA_SECRETS when empty.",
     },
     weightsHost: {
       section: "machine",

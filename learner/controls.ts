@@ -1,4 +1,5 @@
 /** What the learner's gRPC service may do to a running learner. */
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { defaultTerms } from "../envs/assignment.ts";
 import { Phase } from "../proto/gen/proxima/v1/learner_pb.ts";
 import { StatusError, status } from "../proto/grpc.ts";
@@ -6,6 +7,7 @@ import type { Generation, Generations } from "./generations.ts";
 import type { Learner } from "./learner.ts";
 import { assignmentMessage, type EnvironmentAssignment, type LearnerControls } from "./learner-service.ts";
 import type { EnvironmentSwaps } from "./swap.ts";
+import type { Diagnosis } from "./watchdog.ts";
 import type { WeightsServer } from "./weights-server.ts";
 
 interface Controlled {
@@ -14,15 +16,17 @@ interface Controlled {
   swaps: EnvironmentSwaps;
   learner: Learner;
   server(): WeightsServer;
+  diagnose(): Diagnosis;
 }
 
-export function learnerControls({ run, generations, swaps, learner, server }: Controlled): LearnerControls {
+export function learnerControls({ run, generations, swaps, learner, server, diagnose }: Controlled): LearnerControls {
   return {
     status() {
       const { section, paused } = learner.status();
       const { counters } = learner;
       const { started, trained, inFlight, reasons } = learner.ledger.balance();
       const counts = Object.entries(reasons).map(([reason, count]) => [reason, BigInt(count)]);
+      const { what, sinceMs, advice } = diagnose();
       const newest = server().newest?.version;
       return {
         run,
@@ -40,12 +44,17 @@ export function learnerControls({ run, generations, swaps, learner, server }: Co
         environment: assignmentMessage(assignmentOf(generations.newest)),
         subscribers: server()
           .subscribers()
-          .map(({ actor, held, lagVersions }) => ({
+          .map(({ actor, peer, held, lagVersions, connectedAtMs, refused, refusedReason }) => ({
             actor,
+            peer,
             heldCounter: held && BigInt(held.counter),
             lagVersions: BigInt(lagVersions),
+            connectedSince: timestampFromMs(connectedAtMs),
+            refused: BigInt(refused),
+            refusedReason,
           })),
-        pausedReason: paused ?? "",
+        waiting: { what, since: timestampFromMs(Math.round(sinceMs)), advice },
+        pausedReason: paused?.reason ?? "",
       };
     },
     pause(reason) {

@@ -13,12 +13,14 @@ import type { Trajectory } from "../proto/trajectory.ts";
 import type { Credit, EstimatorDefinition } from "./advantage/index.ts";
 import { assembleBatch, type Batch, succeeded } from "./batch.ts";
 import type { Checkpoint, CheckpointStore, Counters } from "./checkpoint.ts";
+import { Conduct, excess } from "./conduct.ts";
 import type { RunConfig } from "./config.ts";
 import { generationMetrics } from "./generation-metrics.ts";
 import type { Generations, OpenIteration } from "./generations.ts";
 import type { GradientEngine } from "./gradients.ts";
 import { Inbox } from "./inbox.ts";
 import { Ledger, type MemberName } from "./ledger.ts";
+import type { GroupEvents } from "./metrics/group-tracer.ts";
 import { misfit } from "./misfit.ts";
 import type { PpoRows } from "./ppo.ts";
 import { predict } from "./predict.ts";
@@ -52,6 +54,8 @@ export interface LearnerDependencies {
   onIteration(record: IterationRecord): void;
   /** Keeps the trajectories of an iteration for replay; `encoded` are the batch's episodes as they came over the wire. */
   onBatch?(iteration: number, batch: Batch, credit: Credit, encoded: readonly Uint8Array[]): Promise<void>;
+  /** Told what happens to groups, where somebody traces them. */
+  trace?: GroupEvents;
   /** Something a person should know. */
   onNotice(message: string): void;
 }
@@ -71,7 +75,7 @@ export interface IterationRecord {
 
 /** What the loop is at right now, for whoever watches. */
 export interface LearnerStatus {
-  /** A section of the stopwatch: issue, wait, assemble, advantages, update, broadcast, commit. */
+  /** A section of the stopwatch: pause, issue, wait, assemble, advantages, update, broadcast, commit. */
   section: string;
   sinceMs: number;
   /** Of the iteration under way. */
@@ -79,8 +83,14 @@ export interface LearnerStatus {
   groupsWanted: number;
   /** Asked for and not yet arrived, of this iteration and those ahead. */
   episodesInFlight: number;
+  iteration: number;
   /** Why it is paused, in the words of whoever paused it. */
-  paused?: string;
+  paused?: { reason: string; sinceMs: number };
+  /** Iterations in a row that trained nothing. */
+  withoutSignal: number;
+  /** The newest episode with and without a result; times in ms since 1970. */
+  lastArrival?: { atMs: number; actor: string };
+  lastNoResult?: { atMs: number; actor: string; reason: string };
 }
 
 export class Learner {
@@ -89,8 +99,9 @@ export class Learner {
   readonly #reference: Model | undefined;
   readonly #engine: GradientEngine;
   readonly #tasks: TaskIssuer;
-  readonly #watch = new Stopwatch();
+  readonly #watch: Stopwatch;
   readonly #stop = new AbortController();
+  readonly #conduct: Conduct;
   #ledger = new Ledger();
   #isRestored = false;
   /** Iterations in a row that trained nothing. */
@@ -104,14 +115,18 @@ export class Learner {
   /** Set from the first minibatch until the counters tell of it. */
   #updating: PromiseWithResolvers<void> | undefined;
   #unacknowledged: Delivery[] = [];
-  #paused: (PromiseWithResolvers<void> & { reason: string }) | undefined;
+  #paused: (PromiseWithResolvers<void> & { reason: string; sinceMs: number }) | undefined;
   /** Aborts, with a Doubt, when the newest generation of the environment is to be rolled back. */
   #doubt = new AbortController();
   counters: Counters = { iteration: 0, envSteps: 0, episodes: 0, learnerSteps: 0 };
 
   constructor(deps: LearnerDependencies) {
     this.#deps = deps;
-    const { policy, provider, config } = deps;
+    const { policy, provider, config, trace } = deps;
+    this.#watch = new Stopwatch((section, ms) => {
+      const now = Date.now();
+      trace?.done(this.counters.iteration, section, now - ms, now);
+    });
     this.#model = provider.model(policy.layout);
     this.#model.load(initialise(policy.layout, config.seed));
     if (config.klCoefficient > 0) {
@@ -119,6 +134,14 @@ export class Learner {
       this.#reference.load(initialise(policy.layout, config.seed));
     }
     this.#engine = deps.gradients(this.#model);
+    this.#conduct = new Conduct({
+      quarantineAfter: config.quarantineAfter,
+      onQuarantine: (actor, reason) =>
+        deps.onNotice(
+          `Actor ${actor} is quarantined: ${config.quarantineAfter} of its trajectories were refused, the last because ${reason}. ` +
+            "Stop it, and if it is not yours renew the nodes' secrets ('proxima secure rotate --role node --graceHours 0').",
+        ),
+    });
     this.#tasks = new TaskIssuer({
       bus: deps.bus,
       subjects: deps.subjects,
@@ -141,7 +164,17 @@ export class Learner {
       for (const { members } of this.#ledger.waiting(i)) episodesInFlight += members.length;
     }
     const groupsReady = groupsWanted - this.#ledger.waiting(iteration).length;
-    return { ...this.#watch.current, groupsWanted, groupsReady, episodesInFlight, paused: this.#paused?.reason };
+    return {
+      ...this.#watch.current,
+      iteration,
+      groupsWanted,
+      groupsReady,
+      episodesInFlight,
+      paused: this.#paused && { reason: this.#paused.reason, sinceMs: this.#paused.sinceMs },
+      withoutSignal: this.#withoutSignal,
+      lastArrival: this.#inbox?.lastArrival,
+      lastNoResult: this.#inbox?.lastNoResult,
+    };
   }
 
   /** Starts training from given weights (an imitation, another run) instead of a random initialisation. */
@@ -181,6 +214,7 @@ export class Learner {
       onFailure: (name, reason) => this.#doubtIfFailing(name, reason),
       maxAttempts: config.maxAttempts,
       retry: (name, attempt) => this.#tasks.issue({ ...name, members: [name.member], attempt }),
+      onEpisode: (trajectory) => this.#deps.trace?.arrived(trajectory, Date.now()),
       onDeadLetter: (subject, reason) => this.#deps.onNotice(`Dead letter from ${subject}: ${reason}`),
     });
     while (this.#isRestored && (await this.#inbox.take(200)));
@@ -199,22 +233,27 @@ export class Learner {
 
   /** Issues what the staleness bound allows: the tasks of this iteration and of `maxStaleness` ones ahead. */
   async issueTasks(iteration: number, signal: AbortSignal): Promise<void> {
-    this.#watch.start("issue");
+    if (this.#paused) this.#watch.start("pause");
     while (this.#paused) await Promise.race([this.#paused.promise, aborted(signal)]);
+    this.#watch.start("issue");
     for (let i = this.#issuedBefore; i <= iteration + this.#maxStaleness; i++) {
       if (!this.#ledger.groups(i)) await this.#adopt(i);
-      if (!this.#ledger.groups(i)) this.#ledger.start(i, this.#groupsPerIteration(), this.#deps.config.groupSize);
+      if (!this.#ledger.groups(i)) this.#start(i, this.#groupsPerIteration());
       await this.#issueWaiting(i);
       this.#issuedBefore = i + 1;
     }
   }
 
-  /** The episodes of the iteration, once each member has been played or dropped with a reason. */
+  /**
+   * The episodes of the iteration, once each member has been played or dropped with a reason; with overSample or completionRatio,
+   * once enough of them have.
+   */
   async collect(iteration: number, signal: AbortSignal): Promise<Batch> {
     this.#watch.start("wait");
     let trajectories: Trajectory[];
     do trajectories = await this.#gather(iteration, signal);
     while (await this.#rollBack(iteration));
+    await this.#dropStragglers(iteration);
     this.#watch.start("assemble");
     return assembleBatch(this.#deps.policy, trajectories);
   }
@@ -242,7 +281,7 @@ export class Learner {
     const firstEpisodes = groups.groupOffsets.subarray(0, -1);
     const wanted = this.#groupsPerIteration() - firstEpisodes.filter((episode) => !dropped[episode]).length;
     if (wanted <= 0 || this.#ledger.groups(iteration) >= this.#groupsPerIteration() * MAX_REFILL) return false;
-    this.#ledger.start(iteration, wanted, config.groupSize);
+    this.#start(iteration, wanted);
     await this.#issueWaiting(iteration);
     return true;
   }
@@ -325,6 +364,8 @@ export class Learner {
     if (this.counters.iteration % config.checkpointEvery === 0) await this.checkpoint();
     if (encoded) await onBatch(iteration, batch, credit, encoded);
     const values = summarise({
+      config,
+      lateLengths: this.#inbox!.takeLateLengths(),
       batch,
       credit,
       statistics,
@@ -333,7 +374,8 @@ export class Learner {
       learningRate,
     });
     Object.assign(values, byGeneration);
-    this.#deps.onIteration({ iteration, envSteps: this.counters.envSteps, values, timing: this.#watch.lap(envSteps) });
+    const timing = { ...this.#watch.lap(envSteps), ...this.#conduct.lap() };
+    this.#deps.onIteration({ iteration, envSteps: this.counters.envSteps, values, timing });
   }
 
   /**
@@ -380,7 +422,7 @@ export class Learner {
 
   /** Issues no more tasks once the iteration under way is done. */
   pause(reason: string): void {
-    this.#paused ??= { ...Promise.withResolvers<void>(), reason };
+    this.#paused ??= { ...Promise.withResolvers<void>(), reason, sinceMs: Date.now() };
   }
 
   resume(): void {
@@ -421,6 +463,26 @@ export class Learner {
     return Math.max(1, Math.ceil(stepsPerIteration / (this.#meanEpisodeLength * groupSize)));
   }
 
+  /** Opens groups, with spare ones where that is asked for. */
+  #start(iteration: number, groups: number): void {
+    const { overSample, groupSize } = this.#deps.config;
+    this.#ledger.start(iteration, Math.ceil(groups * (1 + overSample)), groupSize);
+  }
+
+  /** What is not awaited is dropped, and its tasks are taken from the queue; actors that play it stop when the next weights come. */
+  async #dropStragglers(iteration: number): Promise<void> {
+    const { bus, subjects } = this.#deps;
+    const late = this.#ledger.waiting(iteration);
+    for (const { group, members } of late) {
+      for (const member of members) {
+        const name = { iteration, group, member };
+        this.#ledger.drop(name, "straggler");
+        this.#inbox!.giveUp(name);
+      }
+    }
+    await Promise.all(late.map(({ group }) => bus.purge(subjects.taskStream, subjects.task({ iteration, group }))));
+  }
+
   /** All rows, or those of groups that carry a signal. */
   #rowsToTrain({ rows, groups }: Batch, { dropped }: Credit): Uint32Array {
     const all = Uint32Array.from({ length: rows.count }, (_, row) => row);
@@ -434,22 +496,25 @@ export class Learner {
 
   /** Why a trajectory cannot be the answer to the task this run issued; undefined when it can. */
   #misfit(trajectory: Trajectory, name: MemberName): string | undefined {
-    const { subjects, generations } = this.#deps;
+    const { subjects, generations, config } = this.#deps;
     const { source, record } = generations.of(name);
     const { task, seed } = this.#tasks.assignment(name);
     const asked = { run: subjects.run, ...name, task, seed, environment: record };
-    return misfit(trajectory, asked, source.spec, {
-      from: this.#tasks.oldestWeights(name.iteration),
-      to: name.iteration,
-    });
+    const weights = { from: this.#tasks.oldestWeights(name.iteration), to: name.iteration };
+    const problem = misfit(trajectory, asked, source.spec, weights) ?? excess(trajectory, config);
+    return this.#conduct.judge(trajectory, problem);
   }
 
   /** The trajectories of an iteration, or nothing when the environment turns out to fail. */
   async #gather(iteration: number, signal: AbortSignal): Promise<Trajectory[]> {
-    const quietMs = this.#deps.config.stallTimeoutMs;
+    const { overSample, completionRatio } = this.#deps.config;
+    const isEnough = () => {
+      const groups = Math.floor(this.#ledger.groups(iteration) / (1 + overSample) + 1e-9);
+      return this.#ledger.isReady(iteration, { groups, share: completionRatio });
+    };
     const until = AbortSignal.any([signal, this.#doubt.signal]);
     try {
-      return await this.#inbox!.collect(iteration, quietMs, () => this.#explainStall(iteration), until);
+      return await this.#inbox!.collect(iteration, isEnough, until);
     } catch (error) {
       if (signal.aborted || !this.#doubt.signal.aborted) throw error;
       return [];
@@ -525,6 +590,7 @@ export class Learner {
         members: members.filter((_, i) => attempts[i] === attempt),
       }));
     });
+    for (const { group, members } of wanted) this.#deps.trace?.issued(iteration, group, members, Date.now());
     await Promise.all(wanted.map((w) => this.#tasks.issue(w)));
   }
 
@@ -541,18 +607,6 @@ export class Learner {
     this.#deps.onNotice(
       `No episode of ${iterations === 1 ? `iteration ${this.counters.iteration}` : `the last ${iterations} iterations`} carried a signal: all members of each group ended alike, so the weights stay as they are. ` +
         "Sparse rewards need luck at first: more groups (groupsPerIteration), easier tasks or a start from imitation help.",
-    );
-  }
-
-  #explainStall(iteration: number): void {
-    const waiting = this.#ledger.waiting(iteration);
-    const members = waiting.reduce((n, g) => n + g.members.length, 0);
-    const last = this.#inbox?.lastArrival;
-    const heard = last
-      ? `The last trajectory came ${Math.round((Date.now() - last.atMs) / 1000)} s ago from ${last.actor}.`
-      : "No trajectory has come yet.";
-    this.#deps.onNotice(
-      `Iteration ${iteration} waits for ${members} episodes of ${waiting.length} groups. ${heard} Is an actor running ('proxima actor --run ${this.#deps.subjects.run}'), and does its log say why it is not playing?`,
     );
   }
 }

@@ -2,22 +2,30 @@
 import { defaultTerms } from "../envs/assignment.ts";
 import { EnvironmentLoader } from "../envs/bundle/loader.ts";
 import type { EnvironmentSpec } from "../envs/environment.ts";
+import packageJson from "../package.json" with { type: "json" };
+import { HEARTBEAT_TTL_MS } from "../policy/heartbeat.ts";
 import { buildPolicy, policyDefinition, resolvePolicyOptions } from "../policy/registry.ts";
 import { encodeRunState, runStateKey } from "../policy/run-state.ts";
 import type { TensorProvider } from "../policy/tensor/tensors.ts";
 import type { Bus } from "../proto/bus/bus.ts";
+import type { ServerSecurity } from "../proto/grpc.ts";
+import { taskQueue } from "../proto/joining.ts";
 import { runsBucket, type Subjects, subjects as subjectsOf } from "../proto/subjects.ts";
 import { estimator as estimatorByName, resolveEstimatorOptions } from "./advantage/index.ts";
 import { TrajectoryArchive } from "./archive.ts";
 import { CheckpointStore } from "./checkpoint.ts";
 import type { RunConfig } from "./config.ts";
 import { learnerControls } from "./controls.ts";
+import { Fleet } from "./fleet.ts";
 import { type Generation, Generations } from "./generations.ts";
 import { gradientEngine } from "./gradient-threads.ts";
 import { type IterationRecord, Learner, type LearnerStatus } from "./learner.ts";
 import { learnerService } from "./learner-service.ts";
 import { train } from "./loop.ts";
+import { GroupTracer } from "./metrics/group-tracer.ts";
+import { otlpExporter } from "./metrics/otlp.ts";
 import { EnvironmentSwaps } from "./swap.ts";
+import { diagnose, watchdog } from "./watchdog.ts";
 import { readWeights } from "./weights-file.ts";
 import { type WeightsServer, type WeightsSubscriber, weightsServer } from "./weights-server.ts";
 
@@ -25,6 +33,8 @@ export interface RunDependencies {
   bus: Bus;
   provider: TensorProvider;
   checkpointsFolder: string;
+  /** For the weights server. */
+  security?: ServerSecurity;
   onIteration(record: IterationRecord & { lag: WeightsLag }): void;
   /** Where the trajectories of the newest `keepTrajectories` iterations go; nowhere when absent. */
   trajectoriesFolder?: string;
@@ -110,6 +120,7 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
           onNotice: deps.onNotice,
         })
       : undefined;
+  const tracer = config.traces === "" ? undefined : groupTracer(config, incarnation, deps.onNotice);
   const learner = new Learner({
     config,
     bus,
@@ -124,18 +135,47 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
     checkpoints,
     incarnation,
     publish: (counter, weights) => void server!.publish({ counter, weights, incarnation: String(incarnation) }),
-    onIteration: (record) => deps.onIteration({ ...record, lag: lagOf(server!.subscribers()) }),
+    onIteration: (record) => {
+      const { iterationMs = 0, waitMs = 0 } = record.timing;
+      const episodes = record.values["credit/episodes"] ?? 0;
+      const timing = { ...record.timing, ...fleet.signal({ iterationMs, waitMs, episodes }) };
+      deps.onIteration({ ...record, timing, lag: lagOf(server!.subscribers()) });
+    },
     onBatch: archive?.keep.bind(archive),
+    trace: tracer,
     onNotice: deps.onNotice,
   });
   let server: WeightsServer | undefined;
+  const fleet = new Fleet(bus, subjects);
+  const ended = new AbortController();
+  const look = () =>
+    diagnose({
+      nowMs: Date.now(),
+      run: config.run,
+      learner: learner.status(),
+      weightsAddress: server!.address,
+      actors: fleet.actors(),
+      queues: fleet.queues,
+      brokerAway: fleet.brokerAway,
+    });
   try {
     server = await weightsServer({
       run: config.run,
       host: config.weightsHost,
       port: config.weightsPort,
+      onHeld: (actor, counter) => tracer?.used(actor, counter, Date.now()),
+      ...deps.security,
       services: [
-        learnerService(learnerControls({ run: config.run, generations, swaps, learner, server: () => server! })),
+        learnerService(
+          learnerControls({
+            run: config.run,
+            generations,
+            swaps,
+            learner,
+            server: () => server!,
+            diagnose: look,
+          }),
+        ),
       ],
     });
     const { subscribers } = server;
@@ -154,6 +194,7 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
         environment: generations.base.record,
         weights: server.address,
         weightsEncoding: config.weightsEncoding,
+        ...(config.interruptAfter > 0 ? { interruptAfter: config.interruptAfter } : {}),
       }),
     );
     await (await bus.keyValue(runsBucket)).put(config.run, new TextEncoder().encode(String(incarnation)));
@@ -164,15 +205,31 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
       parameterCount: policy.layout.reduce((n, p) => n + p.shape.reduce((a, b) => a * b, 1), 0),
       resumedFrom: resumed?.counters.iteration,
     });
+    await fleet.watch(ended.signal);
+    const { stallTimeoutMs } = config;
+    const movedAtMs = () => movedLast(learner.status());
+    watchdog({ stallTimeoutMs, movedAtMs, diagnose: look, onNotice: deps.onNotice }, ended.signal);
     swaps.watch();
     await train(learner, signal);
     return { counters: learner.counters, balance: learner.ledger.balance() };
   } finally {
+    ended.abort();
     await swaps.close();
     await learner.close();
     await archive?.close();
     await server?.close();
+    await tracer?.close();
   }
+}
+
+function groupTracer({ run, traces }: RunConfig, incarnation: number, onNotice: (message: string) => void) {
+  const resource = { "service.name": "proxima-learner", "service.version": packageJson.version, "proxima.run": run };
+  return new GroupTracer(run, incarnation, otlpExporter({ endpoint: traces, resource, onNotice }));
+}
+
+/** The loop went on to its next section, or an episode came. */
+function movedLast({ sinceMs, lastArrival, lastNoResult }: LearnerStatus): number {
+  return Math.max(Date.now() - sinceMs, lastArrival?.atMs ?? 0, lastNoResult?.atMs ?? 0);
 }
 
 async function openStreams(bus: Bus, subjects: Subjects): Promise<void> {
@@ -197,6 +254,9 @@ async function openStreams(bus: Bus, subjects: Subjects): Promise<void> {
     dedupWindowMs: 120_000,
     retention: "limits",
   });
+  // Actors may lack the permission to make these, and do not know how many copies there should be.
+  await (await bus.puller(taskQueue(subjects))).close();
+  await bus.keyValue(subjects.directoryBucket, { ttlMs: HEARTBEAT_TTL_MS });
 }
 
 function lagOf(subscribers: readonly WeightsSubscriber[]): WeightsLag {
