@@ -109,7 +109,7 @@ export class Generations {
     this.number(generation.record.generation);
   }
 
-  /** One of a resumed run that is over, or was refused. */
+  /** One of a resumed run that is over. */
   remember(record: GenerationRecord): void {
     this.#past.push(record);
     this.number(record.generation);

@@ -66,7 +66,11 @@ export class EnvironmentSwaps {
     for (const record of await this.#stored()) records.set(record.generation, record);
     for (const record of [...records.values()].sort((a, b) => a.generation - b.generation)) {
       if (record.state === "accepted") continue; // not begun: its request still stands, and is considered again
-      if (record.from === undefined || (record.until !== undefined && record.until <= iteration)) {
+      if (record.from === undefined) {
+        generations.number(record.generation); // refused, or replaced before it began
+        continue;
+      }
+      if (record.until !== undefined && record.until <= iteration) {
         generations.remember(record);
         continue;
       }
