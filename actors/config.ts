@@ -1,4 +1,5 @@
 /** What a rollout actor must be told. Everything about the run itself it learns from the run's state on the bus. */
+import { bundleFields } from "../envs/bundle/config.ts";
 import { type ConfigOf, defineConfig } from "../proto/config.ts";
 
 export const actorSchema = defineConfig({
@@ -64,6 +65,7 @@ export const actorSchema = defineConfig({
       expects: "host:port",
       about: "Where weights are had (a relay, say); the learner's own address when empty.",
     },
+    ...bundleFields,
     joinTimeoutMs: {
       section: "deadlines",
       type: "integer",

@@ -10,6 +10,7 @@ import { memoryBus } from "../proto/bus/memory.ts";
 import { decodeTrajectory, encodeGroupTask } from "../proto/codec.ts";
 import { subjects as subjectsOf } from "../proto/subjects.ts";
 import type { GroupTask, Trajectory } from "../proto/trajectory.ts";
+import type { PlayableEnvironment } from "./environments.ts";
 import { RolloutActor, type RolloutOptions } from "./rollout.ts";
 import type { HeldWeights, WeightsClient } from "./weights-client.ts";
 
@@ -58,6 +59,7 @@ async function stage(given: Partial<RolloutOptions> = {}, env = "scavenger", arg
     await bus.stream({ name, subjects: [subject], maxBytes: 1 << 26, dedupWindowMs: 60_000, retention });
   }
   const { source, digest } = await loadEnvironment(env, args);
+  const environment: PlayableEnvironment = { type: "playable", id: env, digest, source, idle: [], groups: 0 };
   const policy = await createPolicy({
     name: env === "scavenger" ? "candidates" : "mlp",
     observation: source.spec.observation,
@@ -102,7 +104,7 @@ async function stage(given: Partial<RolloutOptions> = {}, env = "scavenger", arg
         directory: await bus.keyValue(subjects.directoryBucket, { ttlMs: 5000 }),
         weights: weights as unknown as WeightsClient,
         state,
-        source,
+        environments: { get: async () => environment, isVoid: () => false },
         policy,
         provider: defaultProvider(),
         log: (message) => logs.push(message),

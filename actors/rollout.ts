@@ -4,16 +4,17 @@
  * acknowledged with everything stored or delivered again to somebody else.
  */
 import { hostname } from "node:os";
-import type { Environment, EnvironmentSource } from "../envs/environment.ts";
+import type { Environment } from "../envs/environment.ts";
 import { type Activity, encodeHeartbeat } from "../policy/heartbeat.ts";
 import type { Policy } from "../policy/policy.ts";
 import type { RunState } from "../policy/run-state.ts";
 import type { TensorProvider } from "../policy/tensor/tensors.ts";
 import type { Bus, Delivery, KeyValue, Puller } from "../proto/bus/bus.ts";
 import { MessageTooLargeError } from "../proto/bus/errors.ts";
-import { DecodeError, decodeGroupTask, encodeTrajectory } from "../proto/codec.ts";
+import { DecodeError, decodeGroupTask, decodeTrajectory, encodeTrajectory } from "../proto/codec.ts";
 import type { Subjects } from "../proto/subjects.ts";
 import type { GroupTask, Lineage } from "../proto/trajectory.ts";
+import type { Environments, PlayableEnvironment, UnplayableEnvironment } from "./environments.ts";
 import { Episode, type PlayedEpisode } from "./episode.ts";
 import { Occupancy } from "./occupancy.ts";
 import { Versions } from "./versions.ts";
@@ -41,17 +42,23 @@ export interface RolloutDependencies {
   directory: KeyValue;
   weights: WeightsClient;
   state: RunState;
-  source: EnvironmentSource;
+  environments: Pick<Environments, "get" | "isVoid">;
+  /** Of the environment to begin with. */
+  maxSideBySide?: number;
   policy: Policy;
   provider: TensorProvider;
   log(message: string): void;
 }
 
-/** A group in play: its task, and the members whose episodes are not stored yet. */
+/** Deliveries of a task whose environment cannot be played here: others may have what is missing, but not for ever. */
+const MAX_UNPLAYABLE = 3;
+
+/** A group in play: its task, and the members whose episodes are not stored yet. One environment plays all of them. */
 interface Group {
   task: GroupTask;
   delivery: Delivery;
   held?: HeldWeights;
+  environment?: PlayableEnvironment | UnplayableEnvironment;
   unstored: number;
   failed: boolean;
   /** When it was taken, by the monotonic clock. */
@@ -80,7 +87,6 @@ export class RolloutActor {
   readonly #versions: Versions;
   readonly #groups = new Set<Group>();
   readonly #seats = new Map<Episode, Seat>();
-  readonly #idle: Environment[] = [];
   readonly #waiting = new Set<() => void>();
   /** Since when each finished episode waits to be stored. */
   readonly #storing = new Set<{ since: number }>();
@@ -90,6 +96,7 @@ export class RolloutActor {
   #heeded: HeldWeights | undefined;
   /** Of the task taken last. */
   #groupSize = 8;
+  #maxSideBySide = Number.POSITIVE_INFINITY;
   episodes = 0;
   envSteps = 0;
 
@@ -97,7 +104,7 @@ export class RolloutActor {
     this.#deps = deps;
     this.#options = options;
     this.#versions = new Versions(deps.policy, deps.provider);
-    this.#slots = Math.min(options.slots, deps.source.maxSideBySide ?? options.slots);
+    this.#slots = Math.min(options.slots, deps.maxSideBySide ?? options.slots);
     this.#occupancy = new Occupancy(this.#slots);
   }
 
@@ -124,14 +131,13 @@ export class RolloutActor {
     } finally {
       clearInterval(beat);
       this.#versions.dispose();
-      for (const environment of this.#idle) await environment.close();
       await this.#deps.directory.delete(this.#options.name).catch(() => {});
     }
   }
 
   async #feed(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      const free = this.#slots - this.#taken();
+      const free = Math.min(this.#slots, this.#maxSideBySide) - this.#taken();
       if (free <= 0) {
         await this.#changed(signal);
         continue;
@@ -166,7 +172,7 @@ export class RolloutActor {
     this.#groupSize = task.members.length;
     this.#groups.add(group);
     try {
-      group.held = await this.#weightsFor(task, signal);
+      if (!this.#deps.environments.isVoid(task)) group.held = await this.#weightsFor(task, signal);
       const members = group.held ? await this.#missing(task, delivery) : [];
       if (!members.length) {
         this.#groups.delete(group);
@@ -174,11 +180,27 @@ export class RolloutActor {
         return;
       }
       group.unstored = members.length;
-      await Promise.all(members.map((member) => this.#seat(group, member)));
+      const environment = await this.#deps.environments.get(task.environmentGeneration);
+      if (environment.type === "unplayable") {
+        if (delivery.deliveries < MAX_UNPLAYABLE) throw new Error(environment.reason);
+        group.environment = environment;
+        const outcome = { type: "noResult", reason: environment.reason.slice(0, 1000) } as const;
+        for (const member of members) void this.#publish(group, member, { outcome });
+        return;
+      }
+      group.environment = environment;
+      environment.groups++;
+      this.#maxSideBySide = environment.source.maxSideBySide ?? Number.POSITIVE_INFINITY;
+      await Promise.all(members.map((member) => this.#seat(group, environment, member)));
     } catch (error) {
-      this.#groups.delete(group);
+      this.#end(group);
       throw error;
     }
+  }
+
+  #end(group: Group): void {
+    if (!this.#groups.delete(group)) return;
+    if (group.environment?.type === "playable") group.environment.groups--;
   }
 
   /** The weights to play with; undefined when the task is void because its time has passed. */
@@ -200,13 +222,18 @@ export class RolloutActor {
     const stored = await Promise.all(
       task.members.map((member) => bus.last(subjects.trajectoryStream, subjects.trajectory({ ...task, member }))),
     );
-    return task.members.filter((_, i) => !stored[i]);
+    // What is stored may be of an earlier attempt, or of a generation that was rolled back.
+    const isOfThis = (data: Uint8Array) => {
+      const { environment, attempt } = decodeTrajectory(data).lineage;
+      return environment.generation === task.environmentGeneration && attempt === task.attempt;
+    };
+    return task.members.filter((_, i) => !stored[i] || !isOfThis(stored[i].data));
   }
 
-  async #seat(group: Group, member: number): Promise<void> {
-    const { policy, source, state } = this.#deps;
+  async #seat(group: Group, { idle, source }: PlayableEnvironment, member: number): Promise<void> {
+    const { policy, state } = this.#deps;
     const { task } = group;
-    const environment = this.#idle.pop() ?? source.create();
+    const environment = idle.pop() ?? source.create();
     const lineage = { runSeed: state.seed, iteration: task.iteration, group: task.group, member };
     const { stepTimeoutMs } = this.#options;
     const episode = new Episode(environment, policy, lineage, { stepTimeoutMs, interruptAfter: state.interruptAfter });
@@ -236,19 +263,18 @@ export class RolloutActor {
     const { group, member, environment } = this.#seats.get(episode)!;
     this.#seats.delete(episode);
     const { steps, outcome } = episode.finish();
-    if (outcome.type === "noResult")
+    if (outcome.type === "noResult" || group.environment?.type !== "playable")
       Promise.resolve(environment.close()).catch(() => {}); // whatever state it is in, it is not used again
-    else this.#idle.push(environment);
+    else group.environment.idle.push(environment);
     this.episodes++;
     this.envSteps += steps?.count ?? 0;
     void this.#publish(group, member, { steps, outcome });
   }
 
   async #publish(group: Group, member: number, played: PlayedEpisode): Promise<void> {
-    const { state } = this.#deps;
-    const { task, held } = group;
+    const { task, held, environment } = group;
     const { run, iteration, attempt } = task;
-    const { generation, digest } = state.environment;
+    const { id, digest } = environment!;
     const lineage = {
       run,
       iteration,
@@ -257,7 +283,7 @@ export class RolloutActor {
       attempt,
       task: task.task,
       seed: task.seed,
-      environment: { id: this.#deps.source.spec.id, generation, digest },
+      environment: { id, generation: task.environmentGeneration, digest },
       actor: this.#options.name,
       weights: held!.version,
     };
@@ -278,7 +304,7 @@ export class RolloutActor {
       await group.delivery
         .ack()
         .catch((error: Error) => this.#deps.log(`could not acknowledge a task: ${error.message}`));
-    this.#groups.delete(group);
+    this.#end(group);
     this.#wake();
   }
 
@@ -321,7 +347,7 @@ export class RolloutActor {
     const playing = new Set([...this.#seats.values()].map((seat) => seat.group));
     for (const group of playing) {
       group.delivery.nak();
-      this.#groups.delete(group);
+      this.#end(group);
     }
     const signal = AbortSignal.timeout(this.#options.drainTimeoutMs);
     while (this.#groups.size && !signal.aborted) await this.#changed(signal);

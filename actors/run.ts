@@ -3,7 +3,7 @@
  * learner restarts or moves, the state changes and the actor joins again; it needs no restart of its own.
  */
 import { hostname } from "node:os";
-import { loadEnvironment } from "../envs/registry.ts";
+import { EnvironmentLoader } from "../envs/bundle/loader.ts";
 import { encodeHeartbeat, HEARTBEAT_TTL_MS } from "../policy/heartbeat.ts";
 import { createPolicy } from "../policy/registry.ts";
 import { decodeRunState, type RunState, runStateKey } from "../policy/run-state.ts";
@@ -13,6 +13,7 @@ import type { Security } from "../proto/grpc.ts";
 import { TASK_ACK_WAIT_MS, taskQueue } from "../proto/joining.ts";
 import { runsBucket, subjects as subjectsOf } from "../proto/subjects.ts";
 import type { ActorConfig } from "./config.ts";
+import { Environments } from "./environments.ts";
 import { RolloutActor } from "./rollout.ts";
 import { weightsClient } from "./weights-client.ts";
 
@@ -27,8 +28,13 @@ export interface ActorDependencies {
 /** Plays for the run until the signal aborts, then drains. Throws when it cannot join within `joinTimeoutMs`. */
 export async function runActor(config: ActorConfig, deps: ActorDependencies, signal: AbortSignal): Promise<void> {
   const run = config.run || (await onlyRun(deps.bus));
-  const state = await deps.bus.keyValue(subjectsOf(run).stateBucket);
-  const environments = new EnvironmentCache();
+  const subjects = subjectsOf(run);
+  const state = await deps.bus.keyValue(subjects.stateBucket);
+  const bundles = () => deps.bus.objects(subjects.bundleStore);
+  const loader = new EnvironmentLoader({ ...config, bundles, callTimeoutMs: config.stepTimeoutMs });
+  const environments = new Environments(loader, state, deps.log);
+  const end = new AbortController();
+  const following = environments.follow(AbortSignal.any([signal, end.signal]));
   let playing: { abort(): void; done: Promise<void> } | undefined;
   try {
     for await (const next of states(state, run, config.joinTimeoutMs, signal)) {
@@ -42,7 +48,13 @@ export async function runActor(config: ActorConfig, deps: ActorDependencies, sig
     }
   } finally {
     playing?.abort();
-    await playing?.done;
+    try {
+      await playing?.done;
+    } finally {
+      end.abort();
+      await following;
+      await environments.close();
+    }
   }
 }
 
@@ -50,12 +62,13 @@ async function play(
   state: RunState,
   config: ActorConfig,
   deps: ActorDependencies,
-  environments: EnvironmentCache,
+  environments: Environments,
   signal: AbortSignal,
 ): Promise<void> {
   const { bus, provider, security, log } = deps;
   const subjects = subjectsOf(state.run);
-  const source = await environments.load(state.environment);
+  const { source } = await environments.join(state.environment);
+  const { maxSideBySide } = source;
   const policy = await createPolicy(state.policy);
   const weights = weightsClient({
     address: config.weights || state.weights,
@@ -71,7 +84,7 @@ async function play(
     const tasks = await bus.puller(taskQueue(subjects));
     log(`plays ${source.spec.id} for run ${state.run} with weights version ${weights.current()!.version.counter}`);
     const actor = new RolloutActor(
-      { bus, subjects, tasks, directory, weights, state, source, policy, provider, log },
+      { bus, subjects, tasks, directory, weights, state, environments, maxSideBySide, policy, provider, log },
       { ...config, taskAckWaitMs: TASK_ACK_WAIT_MS, weightsTimeoutMs: config.joinTimeoutMs },
     );
     await actor.run(signal);
@@ -138,25 +151,4 @@ async function onlyRun(bus: Bus): Promise<string> {
       ? `Cannot tell which run to play for: the broker knows ${runs.sort().join(", ")}. Choose with --run NAME.`
       : "Cannot find a run to play for: no learner has announced one on this broker. Start 'proxima learner', or name the run to wait for with --run NAME.",
   );
-}
-
-/** Loading an environment can mean reading thousands of games: it is done once for each assignment. */
-class EnvironmentCache {
-  #key = "";
-  #source: ReturnType<typeof loadEnvironment> | undefined;
-
-  async load(assignment: RunState["environment"]) {
-    const key = JSON.stringify(assignment);
-    if (key !== this.#key || !this.#source) {
-      this.#source = loadEnvironment(assignment.reference, assignment.arguments);
-      this.#key = key;
-    }
-    const { source, digest } = await this.#source;
-    if (digest !== assignment.digest) {
-      throw new Error(
-        `Cannot play ${assignment.reference}: this machine has digest ${digest}, the learner ${assignment.digest}. Install the same version, or copy the same environment file.`,
-      );
-    }
-    return source;
-  }
 }

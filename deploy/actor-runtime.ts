@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { delimiter, extname, join, resolve } from "node:path";
+import { findDeno } from "../envs/bundle/sandbox-process.ts";
 import { cacheFolder } from "../proto/cache-folder.ts";
 import { ConfigError } from "../proto/config.ts";
 
@@ -26,14 +27,18 @@ export async function actorCommand(runtime: ActorRuntime, program = entry): Prom
   switch (runtime) {
     case "bun":
       return { file: process.execPath, args: [program] };
-    case "deno":
-      return { file: denoPath(), args: ["run", "--quiet", "--no-prompt", ...denoPermissions, program] };
+    case "deno": {
+      // Past wrapper scripts: killing one would leave the actor alive.
+      const file = (await findDeno(denoPath())) ?? denoPath();
+      // The one program it may start is Deno itself, to confine bundles in.
+      return { file, args: ["run", "--quiet", "--no-prompt", ...denoPermissions, `--allow-run=${file}`, program] };
+    }
     case "node":
       return { file: nodePath(), args: [program.endsWith(".js") ? program : await nodeBundle(program)] };
   }
 }
 
-/** No writing and no subprocesses: an actor reads its code and its games, and speaks to the broker and the weights server. */
+/** No writing: an actor reads its code and its games, and speaks to the broker and the weights server. */
 const denoPermissions = ["--allow-net", "--allow-read", "--allow-env", "--allow-sys"];
 
 function onPath(name: string): string | undefined {

@@ -8,9 +8,9 @@ import { mkdir, open, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { decodeSafetensors, encodeSafetensors, weightsFromSafetensors } from "../policy/tensor/safetensors.ts";
 import type { ParameterSpec } from "../policy/tensor/tensors.ts";
+import type { GenerationsState } from "./generations.ts";
 import type { LedgerState } from "./ledger.ts";
 import { replaceFile } from "./replace-file.ts";
-import type { TaskSamplingState } from "./task-sampling.ts";
 
 export interface Counters {
   /** The next iteration to train. */
@@ -24,10 +24,10 @@ export interface Counters {
 export interface Checkpoint {
   counters: Counters;
   ledger: LedgerState;
+  /** Absent in checkpoints from before environments could be swapped. */
+  generations?: GenerationsState;
   /** Mean length of the episodes last trained; decides how many groups the next iteration takes. */
   meanEpisodeLength: number;
-  /** What is known of the tasks, where that decides which are played. */
-  taskSampling?: TaskSamplingState;
   weights: Float32Array;
   optimiser: { m: Float32Array; v: Float32Array; steps: number };
 }

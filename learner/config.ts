@@ -1,4 +1,5 @@
 /** Everything that can be set about a training run. Defaults suit small policies on CPUs; environments adjust them. */
+import { bundleFields } from "../envs/bundle/config.ts";
 import { type ConfigOf, defineConfig } from "../proto/config.ts";
 
 export const runSchema = defineConfig({
@@ -310,6 +311,8 @@ export const runSchema = defineConfig({
       min: 0,
       about: "decoupled only: upper bound of the weight that corrects for the policy that acted; 0: no bound.",
     },
+
+    ...bundleFields,
 
     checkpointEvery: {
       section: "safety",

@@ -1,22 +1,25 @@
 /** What the learner's gRPC service may do to a running learner. */
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import type { EnvironmentSpec } from "../envs/environment.ts";
+import { defaultTerms } from "../envs/assignment.ts";
 import { Phase } from "../proto/gen/proxima/v1/learner_pb.ts";
 import { StatusError, status } from "../proto/grpc.ts";
+import type { Generation, Generations } from "./generations.ts";
 import type { Learner } from "./learner.ts";
-import type { LearnerControls } from "./learner-service.ts";
+import { assignmentMessage, type EnvironmentAssignment, type LearnerControls } from "./learner-service.ts";
+import type { EnvironmentSwaps } from "./swap.ts";
 import type { Diagnosis } from "./watchdog.ts";
 import type { WeightsServer } from "./weights-server.ts";
 
 interface Controlled {
   run: string;
-  environment: EnvironmentSpec;
+  generations: Generations;
+  swaps: EnvironmentSwaps;
   learner: Learner;
   server(): WeightsServer;
   diagnose(): Diagnosis;
 }
 
-export function learnerControls({ run, environment, learner, server, diagnose }: Controlled): LearnerControls {
+export function learnerControls({ run, generations, swaps, learner, server, diagnose }: Controlled): LearnerControls {
   return {
     status() {
       const { section, paused } = learner.status();
@@ -38,7 +41,7 @@ export function learnerControls({ run, environment, learner, server, diagnose }:
           inFlight: BigInt(inFlight),
           dropped: Object.fromEntries(counts),
         },
-        environment: { generation: 0n, environmentId: environment.id, canaryShare: 1 },
+        environment: assignmentMessage(assignmentOf(generations.newest)),
         subscribers: server()
           .subscribers()
           .map(({ actor, peer, held, lagVersions, connectedAtMs, refused, refusedReason }) => ({
@@ -66,11 +69,28 @@ export function learnerControls({ run, environment, learner, server, diagnose }:
       const { path, iteration } = await learner.checkpointNow();
       return { path, iteration, weightsCounter: iteration };
     },
-    swapEnvironment() {
-      throw new StatusError(
-        status.FAILED_PRECONDITION,
-        `run ${run} trains on ${environment.id} for its whole life; start a new run for another environment`,
-      );
+    async swapEnvironment({ environmentId, bundleDigest, arguments: given, canaryShare, expectedGeneration }) {
+      const now = generations.newest.record.generation;
+      if (expectedGeneration !== undefined && expectedGeneration !== now)
+        throw new StatusError(
+          status.FAILED_PRECONDITION,
+          `run ${run} is at generation ${now} of its environment, not at ${expectedGeneration}: look again before you swap`,
+        );
+      const { reason, ...record } = await swaps.request({
+        reference: environmentId,
+        bundle: bundleDigest || undefined,
+        arguments: given,
+        ...defaultTerms,
+        canaryShare,
+        from: 0,
+      });
+      if (record.state === "refused") throw new StatusError(status.FAILED_PRECONDITION, reason!);
+      return assignmentOf({ record });
     },
   };
+}
+
+function assignmentOf({ record }: Pick<Generation, "record">): EnvironmentAssignment {
+  const { generation, reference, bundle, arguments: given, canaryShare } = record;
+  return { generation, environmentId: reference, bundleDigest: bundle ?? "", arguments: given, canaryShare };
 }

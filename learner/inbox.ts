@@ -16,6 +16,10 @@ export interface InboxOptions {
   ledger: Ledger;
   /** Why a trajectory cannot be this member's; undefined when it can. */
   misfit(trajectory: Trajectory, name: MemberName): string | undefined;
+  /** Whether nobody waits for it any more, as the environment it was played in was rolled back. */
+  isVoid(trajectory: Trajectory, name: MemberName): boolean;
+  /** A member that was waited for gave no result, or none that could be used. */
+  onFailure(name: MemberName, reason: string): void;
   /** Tries per member before it is dropped without result. */
   maxAttempts: number;
   /** Asks for a member again. */
@@ -108,6 +112,18 @@ export class Inbox {
     });
   }
 
+  /** What came of a group is void: hands its messages over, to be acknowledged. */
+  discard(iteration: number, group: number): Delivery[] {
+    const members = this.#received.get(iteration);
+    const keys = [...(members?.keys() ?? [])].filter((key) => key.startsWith(`${iteration}/${group}/`));
+    return keys.map((key) => {
+      const delivery = this.#held.get(key)!;
+      members!.delete(key);
+      this.#held.delete(key);
+      return delivery;
+    });
+  }
+
   async close(): Promise<void> {
     await this.#puller.close();
   }
@@ -118,6 +134,7 @@ export class Inbox {
     try {
       if (!name) throw new DecodeError(`the subject ${delivery.subject} does not name a member`);
       trajectory = decodeTrajectory(delivery.data);
+      if (name && this.#options.isVoid(trajectory, name)) return await delivery.ack();
       const wrong = this.#options.misfit(trajectory, name);
       if (wrong) throw new DecodeError(wrong);
     } catch (error) {
@@ -163,6 +180,7 @@ export class Inbox {
   async #tryAgain(name: MemberName, reason: string): Promise<void> {
     const { ledger, maxAttempts, retry } = this.#options;
     if (ledger.receive(name) !== "fresh") return;
+    this.#options.onFailure(name, reason);
     if (ledger.attempts(name) + 1 < maxAttempts) await retry(name, ledger.retry(name));
     else ledger.drop(name, reason);
   }

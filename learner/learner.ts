@@ -2,7 +2,7 @@
  * The learner: everything one pass of the loop needs, step by step in the order of `loop.ts`. It owns the counters, the ledger
  * and the model; the bus, the weights server and the sinks are handed in.
  */
-import type { EnvironmentSource } from "../envs/environment.ts";
+import { describeAssignment, type GenerationRecord } from "../envs/assignment.ts";
 import { mix32 } from "../envs/random.ts";
 import type { Policy } from "../policy/policy.ts";
 import { initialise } from "../policy/tensor/initialise.ts";
@@ -16,6 +16,8 @@ import { assembleBatch, type Batch, succeeded } from "./batch.ts";
 import type { Checkpoint, CheckpointStore, Counters } from "./checkpoint.ts";
 import { Conduct, excess } from "./conduct.ts";
 import type { RunConfig } from "./config.ts";
+import { generationMetrics } from "./generation-metrics.ts";
+import type { Generations, OpenIteration } from "./generations.ts";
 import type { GradientEngine } from "./gradients.ts";
 import { Inbox } from "./inbox.ts";
 import { Ledger, type MemberName } from "./ledger.ts";
@@ -24,7 +26,6 @@ import { misfit } from "./misfit.ts";
 import type { PpoRows } from "./ppo.ts";
 import { Stopwatch } from "./stopwatch.ts";
 import { summarise } from "./summary.ts";
-import { type TaskSampling, taskSampling } from "./task-sampling.ts";
 import { TaskIssuer } from "./tasks.ts";
 import { Trainer } from "./trainer.ts";
 import type { UpdateStatistics } from "./update.ts";
@@ -37,8 +38,10 @@ export interface LearnerDependencies {
   bus: Bus;
   subjects: Subjects;
   policy: Policy;
-  source: EnvironmentSource;
-  environmentGeneration: number;
+  /** Holds at least the one to begin with. */
+  generations: Generations;
+  /** Writes down what became of a generation; durable when it resolves. */
+  announce(record: GenerationRecord): Promise<void>;
   estimator: EstimatorDefinition;
   estimatorOptions: object;
   provider: TensorProvider;
@@ -58,6 +61,12 @@ export interface LearnerDependencies {
   trace?: GroupEvents;
   /** Something a person should know. */
   onNotice(message: string): void;
+}
+
+/** Which generation is to be left, and why. */
+interface Doubt {
+  generation: number;
+  reason: string;
 }
 
 export interface IterationRecord {
@@ -90,7 +99,6 @@ export interface LearnerStatus {
 export class Learner {
   readonly #deps: LearnerDependencies;
   readonly #trainer: Trainer;
-  readonly #sampling: TaskSampling;
   readonly #tasks: TaskIssuer;
   readonly #watch: Stopwatch;
   readonly #stop = new AbortController();
@@ -110,6 +118,8 @@ export class Learner {
   #updating: PromiseWithResolvers<void> | undefined;
   #unacknowledged: Delivery[] = [];
   #paused: (PromiseWithResolvers<void> & { reason: string; sinceMs: number }) | undefined;
+  /** Aborts, with a Doubt, when the newest generation of the environment is to be rolled back. */
+  #doubt = new AbortController();
   counters: Counters = { iteration: 0, envSteps: 0, episodes: 0, learnerSteps: 0 };
 
   constructor(deps: LearnerDependencies) {
@@ -128,7 +138,6 @@ export class Learner {
       device: deps.device && { device: deps.device, auto: config.device === "auto" },
       onNotice: deps.onNotice,
     });
-    this.#sampling = taskSampling(config.taskSampling, deps.source, config.seed);
     this.#conduct = new Conduct({
       quarantineAfter: config.quarantineAfter,
       onQuarantine: (actor, reason) =>
@@ -140,11 +149,10 @@ export class Learner {
     this.#tasks = new TaskIssuer({
       bus: deps.bus,
       subjects: deps.subjects,
-      sampling: this.#sampling,
+      generations: deps.generations,
       seed: config.seed,
       incarnation: deps.incarnation,
       maxStaleness: this.#maxStaleness,
-      environmentGeneration: deps.environmentGeneration,
     });
   }
 
@@ -184,7 +192,6 @@ export class Learner {
     this.counters = { ...checkpoint.counters };
     this.#ledger = Ledger.restore(checkpoint.ledger);
     this.#meanEpisodeLength = checkpoint.meanEpisodeLength;
-    if (checkpoint.taskSampling) this.#sampling.restore(checkpoint.taskSampling);
     this.#trainer.restore(checkpoint);
   }
 
@@ -205,6 +212,8 @@ export class Learner {
       subjects,
       ledger: this.#ledger,
       misfit: (trajectory, name) => this.#misfit(trajectory, name),
+      isVoid: ({ lineage }, name) => this.#deps.generations.isVoid(lineage.environment.generation, name),
+      onFailure: (name, reason) => this.#doubtIfFailing(name, reason),
       maxAttempts: config.maxAttempts,
       retry: (name, attempt) => this.#tasks.issue({ ...name, members: [name.member], attempt }),
       onEpisode: (trajectory) => this.#deps.trace?.arrived(trajectory, Date.now()),
@@ -230,6 +239,7 @@ export class Learner {
     while (this.#paused) await Promise.race([this.#paused.promise, aborted(signal)]);
     this.#watch.start("issue");
     for (let i = this.#issuedBefore; i <= iteration + this.#maxStaleness; i++) {
+      if (!this.#ledger.groups(i)) await this.#adopt(i);
       if (!this.#ledger.groups(i)) this.#start(i, this.#groupsPerIteration());
       await this.#issueWaiting(i);
       this.#issuedBefore = i + 1;
@@ -242,12 +252,9 @@ export class Learner {
    */
   async collect(iteration: number, signal: AbortSignal): Promise<Batch> {
     this.#watch.start("wait");
-    const { overSample, completionRatio } = this.#deps.config;
-    const isEnough = () => {
-      const groups = Math.floor(this.#ledger.groups(iteration) / (1 + overSample) + 1e-9);
-      return this.#ledger.isReady(iteration, { groups, share: completionRatio });
-    };
-    const trajectories = await this.#inbox!.collect(iteration, isEnough, signal);
+    let trajectories: Trajectory[];
+    do trajectories = await this.#gather(iteration, signal);
+    while (await this.#rollBack(iteration));
     this.#dropStragglers(iteration);
     this.#watch.start("assemble");
     return assembleBatch(this.#deps.policy, trajectories);
@@ -330,16 +337,22 @@ export class Learner {
     statistics: UpdateStatistics | undefined,
   ): Promise<void> {
     this.#watch.start("commit");
-    const { config } = this.#deps;
+    const { config, generations } = this.#deps;
     for (const [e, { lineage }] of batch.episodes.entries()) {
       if (credit.dropped?.[e]) this.#ledger.drop(lineage, "noSignal");
       else this.#ledger.train(lineage);
     }
-    this.#ledger.close(iteration);
-    this.#sampling.settle(
-      iteration,
-      batch.episodes.map((episode) => ({ task: episode.lineage.task, success: succeeded(episode) })),
+    const open = { iteration, groups: this.#ledger.groups(iteration) };
+    const byGeneration = generationMetrics(generations, open, batch.episodes);
+    generations.close(
+      open,
+      batch.episodes.map((episode) => ({
+        generation: episode.lineage.environment.generation,
+        task: episode.lineage.task,
+        success: succeeded(episode),
+      })),
     );
+    this.#ledger.close(iteration);
     const { onBatch } = this.#deps;
     const encoded = onBatch && batch.episodes.map(({ lineage }) => this.#inbox!.encoded(lineage));
     this.#unacknowledged.push(...this.#inbox!.release(iteration));
@@ -366,6 +379,7 @@ export class Learner {
       ledger: this.#ledger,
       learningRate,
     });
+    Object.assign(values, byGeneration);
     const timing = { ...this.#watch.lap(envSteps), ...this.#conduct.lap(), ...this.#trainer.trafficLap() };
     this.#deps.onIteration({ iteration, envSteps: this.counters.envSteps, values, timing });
   }
@@ -392,8 +406,8 @@ export class Learner {
     const atOnce = {
       counters: { ...this.counters },
       ledger: this.#ledger.state(),
+      generations: this.#deps.generations.state(),
       meanEpisodeLength: this.#meanEpisodeLength,
-      taskSampling: this.#sampling.state(),
     };
     const deliveries = this.#unacknowledged;
     this.#unacknowledged = [];
@@ -419,6 +433,11 @@ export class Learner {
   resume(): void {
     this.#paused?.resolve();
     this.#paused = undefined;
+  }
+
+  /** Leaves the newest generation of the environment; the one before plays all groups of the iterations that are open. */
+  backToLastEnvironment(reason: string): void {
+    this.#doubt.abort({ generation: this.#deps.generations.newest.record.generation, reason } satisfies Doubt);
   }
 
   /** Writes what is not yet in a checkpoint and closes what this learner opened. */
@@ -480,9 +499,10 @@ export class Learner {
 
   /** Why a trajectory cannot be the answer to the task this run issued; undefined when it can. */
   #misfit(trajectory: Trajectory, name: MemberName): string | undefined {
-    const { subjects, source, config } = this.#deps;
+    const { subjects, generations, config } = this.#deps;
+    const { source, record } = generations.of(name);
     const { task, seed } = this.#tasks.assignment(name);
-    const asked = { run: subjects.run, ...name, task, seed };
+    const asked = { run: subjects.run, ...name, task, seed, environment: record };
     const weights = { from: this.#tasks.oldestWeights(name.iteration), to: name.iteration };
     const problem = misfit(trajectory, asked, source.spec, weights) ?? excess(trajectory, config);
     return this.#conduct.judge(trajectory, problem);
@@ -497,8 +517,83 @@ export class Learner {
     for (let i = this.counters.iteration; i < this.#issuedBefore; i++) await this.#issueWaiting(i);
   }
 
-  async #issueWaiting(iteration: number): Promise<void> {
-    const wanted = this.#ledger.waiting(iteration).flatMap(({ group, members, attempts }) => {
+  /** The trajectories of an iteration, or nothing when the environment turns out to fail. */
+  async #gather(iteration: number, signal: AbortSignal): Promise<Trajectory[]> {
+    const { overSample, completionRatio } = this.#deps.config;
+    const isEnough = () => {
+      const groups = Math.floor(this.#ledger.groups(iteration) / (1 + overSample) + 1e-9);
+      return this.#ledger.isReady(iteration, { groups, share: completionRatio });
+    };
+    const until = AbortSignal.any([signal, this.#doubt.signal]);
+    try {
+      return await this.#inbox!.collect(iteration, isEnough, until);
+    } catch (error) {
+      if (signal.aborted || !this.#doubt.signal.aborted) throw error;
+      return [];
+    }
+  }
+
+  /** Iterations from this one on whose groups have been asked for. */
+  #open(iteration: number): OpenIteration[] {
+    const count = Math.max(this.#issuedBefore, iteration + 1) - iteration;
+    const open = Array.from({ length: count }, (_, i) => iteration + i);
+    return open.map((i) => ({ iteration: i, groups: this.#ledger.groups(i) }));
+  }
+
+  /** A generation that waits for its turn begins with the groups of an iteration. */
+  async #adopt(iteration: number): Promise<void> {
+    const { generations, announce, onNotice } = this.#deps;
+    for (const { record } of generations.adopt(iteration)) {
+      await announce(record);
+      if (record.state !== "playing") continue;
+      const share = record.canaryShare === 1 ? "all groups" : `a share of ${record.canaryShare} of the groups`;
+      const what = `Environment generation ${record.generation}, ${describeAssignment(record)},`;
+      onNotice(`${what} plays ${share} from iteration ${iteration} on.`);
+    }
+  }
+
+  #doubtIfFailing(name: MemberName, reason: string): void {
+    const { generations } = this.#deps;
+    generations.fail(name, reason);
+    const why = generations.verdict(this.#open(this.counters.iteration));
+    if (why !== undefined) this.backToLastEnvironment(why);
+  }
+
+  /**
+   * Where the newest generation has failed: its groups of all open iterations, whatever became of their members, are asked for again
+   * in the generation before. Nothing of them was trained, so nothing is lost and nothing counts twice.
+   */
+  async #rollBack(iteration: number): Promise<boolean> {
+    if (!this.#doubt.signal.aborted) return false;
+    const { generation, reason } = this.#doubt.signal.reason as Doubt;
+    this.#doubt = new AbortController();
+    const { generations, announce, onNotice } = this.#deps;
+    const { fallback, newest } = generations;
+    if (!fallback || newest.record.generation !== generation) return true; // it has been replaced meanwhile
+    const affected = this.#open(iteration).map((open) => ({ open, groups: generations.groupsOf(newest, open) }));
+    const { record } = generations.rollBack(iteration, reason);
+    const deliveries: Delivery[] = [];
+    for (const { open, groups } of affected) {
+      for (const group of groups) {
+        deliveries.push(...this.#inbox!.discard(open.iteration, group));
+        this.#ledger.restart(open.iteration, group);
+      }
+    }
+    await announce(record);
+    onNotice(
+      `Rolled environment generation ${record.generation}, ${describeAssignment(record)}, back in iteration ${iteration}: ${reason}. ` +
+        `Generation ${fallback.record.generation}, ${describeAssignment(fallback.record)}, plays all groups again.`,
+    );
+    await Promise.all(deliveries.map((delivery) => delivery.ack()));
+    // The tasks still in the queue are known to actors as void by the record of their generation.
+    for (const { open, groups } of affected) await this.#issueWaiting(open.iteration, new Set(groups));
+    return true;
+  }
+
+  /** @param only these groups; all when absent */
+  async #issueWaiting(iteration: number, only?: ReadonlySet<number>): Promise<void> {
+    const waiting = this.#ledger.waiting(iteration).filter(({ group }) => only?.has(group) ?? true);
+    const wanted = waiting.flatMap(({ group, members, attempts }) => {
       const rounds = [...new Set(attempts)];
       return rounds.map((attempt) => ({
         iteration,

@@ -80,4 +80,21 @@ describe("the ledger", () => {
     expect(ledger.start(0, 2, 2)).toBe(4);
     expect(ledger.groups(0)).toBe(6);
   });
+
+  test("starts a group afresh whatever became of its members, also after a checkpoint, and stays balanced", () => {
+    const before = new Ledger();
+    before.start(0, 2, 3);
+    const member = (member: number) => ({ iteration: 0, group: 1, member });
+    before.receive(member(0));
+    before.receive(member(1));
+    before.drop(member(1), "noResult: broken");
+    before.receive(member(2));
+    before.retry(member(2));
+    for (const ledger of [before, Ledger.restore(JSON.parse(JSON.stringify(before.state())))]) {
+      expect(ledger.balance()).toMatchObject({ dropped: 1, balanced: true });
+      ledger.restart(0, 1);
+      expect(ledger.balance()).toMatchObject({ started: 6, dropped: 0, reasons: {}, inFlight: 6, balanced: true });
+      expect(ledger.waiting(0)[1]).toEqual({ group: 1, members: [0, 1, 2], attempts: [0, 0, 0] });
+    }
+  });
 });

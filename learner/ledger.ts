@@ -13,6 +13,8 @@ type Fate = "inFlight" | "received" | "trained" | "dropped";
 interface OpenGroup {
   members: Fate[];
   attempts: number[];
+  /** Of the members that were dropped. */
+  reasons: Record<number, string>;
 }
 
 export interface LedgerState {
@@ -21,7 +23,7 @@ export interface LedgerState {
   dropped: Record<string, number>;
   /** Iterations below this number are closed. */
   closedBefore: number;
-  open: { iteration: number; groups: { members: Fate[]; attempts: number[] }[] }[];
+  open: { iteration: number; groups: (Omit<OpenGroup, "reasons"> & Partial<OpenGroup>)[] }[];
 }
 
 export interface MemberName {
@@ -45,7 +47,7 @@ export class Ledger {
     this.#open.set(iteration, groups);
     const first = groups.length;
     for (let i = 0; i < count; i++) {
-      groups.push({ members: Array(groupSize).fill("inFlight"), attempts: Array(groupSize).fill(0) });
+      groups.push({ members: Array(groupSize).fill("inFlight"), attempts: Array(groupSize).fill(0), reasons: {} });
     }
     this.#started += count * groupSize;
     return first;
@@ -72,6 +74,15 @@ export class Ledger {
     return ++group.attempts[name.member]!;
   }
 
+  /** All members of a group are wanted afresh, those already dropped too: what its environment made of them is void. */
+  restart(iteration: number, group: number): void {
+    const { members, attempts, reasons } = this.#group({ iteration, group, member: 0 });
+    for (const reason of Object.values(reasons)) if (--this.#dropped[reason]! === 0) delete this.#dropped[reason];
+    for (const member of Object.keys(reasons)) delete reasons[Number(member)];
+    members.fill("inFlight");
+    attempts.fill(0);
+  }
+
   attempts(name: MemberName): number {
     return this.#group(name).attempts[name.member]!;
   }
@@ -83,6 +94,7 @@ export class Ledger {
 
   drop(name: MemberName, reason: string): void {
     this.#settle(name, "dropped");
+    this.#group(name).reasons[name.member] = reason;
     this.#dropped[reason] = (this.#dropped[reason] ?? 0) + 1;
   }
 
@@ -172,6 +184,7 @@ export class Ledger {
       const restored = groups.map((g) => ({
         members: g.members.map((f): Fate => (f === "received" ? "inFlight" : f)),
         attempts: [...g.attempts],
+        reasons: { ...g.reasons },
       }));
       ledger.#open.set(iteration, restored);
     }

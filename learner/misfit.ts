@@ -2,7 +2,7 @@
  * Whether a decoded trajectory can belong to this run: it is well-formed by itself (the codec saw to that), but an actor of
  * another run, another environment or bad intent can still send one that would break the batch.
  */
-import type { EnvironmentSpec } from "../envs/environment.ts";
+import type { EnvironmentSpec, Space } from "../envs/environment.ts";
 import type { Trajectory } from "../proto/trajectory.ts";
 import type { MemberName } from "./ledger.ts";
 
@@ -13,6 +13,7 @@ export interface Asked extends MemberName {
   run: string;
   task: string;
   seed: number;
+  environment: { generation: number; digest: string };
 }
 
 /** What is wrong with it, in words; undefined when it fits. @param weights versions that the task allowed, both ends included */
@@ -26,6 +27,11 @@ export function misfit(
   for (const key of ["run", "iteration", "group", "member", "task", "seed"] as const) {
     if (lineage[key] !== asked[key]) return `its ${key} is ${lineage[key]}, the learner asked for ${asked[key]}`;
   }
+  const { generation, digest } = lineage.environment;
+  if (generation !== asked.environment.generation)
+    return `it was played in generation ${generation} of the environment, the learner asked for ${asked.environment.generation}`;
+  if (digest !== asked.environment.digest)
+    return `it was played in an environment of digest ${digest.slice(0, 80)}, the learner has ${asked.environment.digest}`;
   const { counter } = lineage.weights;
   if (counter < weights.from || counter > weights.to) {
     return `it was played with weights version ${counter}, the task asked for ${weights.from} to ${weights.to}`;
@@ -58,4 +64,31 @@ export function misfit(
     return `its actions are not vectors of ${elements(action.shape)}`;
   }
   return undefined;
+}
+
+/** Why a policy that was built for one environment cannot be trained on another, in words; undefined when it can. */
+export function unfit(offered: EnvironmentSpec, built: EnvironmentSpec): string | undefined {
+  for (const role of ["observation", "action"] as const) {
+    const [found, wanted] = [shape(offered[role]), shape(built[role])];
+    if (found !== wanted) return `its ${role}s are ${found}, the policy was built for ${wanted}`;
+  }
+  if (offered.hasSuccess !== built.hasSuccess) {
+    const verdict = (has: boolean) => (has ? "a verdict of success" : "no verdict of success");
+    return `its episodes end with ${verdict(offered.hasSuccess)}, the run's with ${verdict(built.hasSuccess)}`;
+  }
+  return undefined;
+}
+
+/** What a network's inputs and outputs depend on. Bounds may change: they clip, and nothing more. */
+function shape(space: Space): string {
+  switch (space.type) {
+    case "box":
+      return `boxes of ${space.shape.join(" × ")}`;
+    case "discrete":
+      return `one of ${space.n}`;
+    case "text":
+      return "text";
+    case "admissible":
+      return "one of those admissible";
+  }
 }

@@ -1,7 +1,7 @@
 /** A learner from its configuration: builds the parts, announces the run on the bus, trains, and takes everything down again. */
-
+import { defaultTerms } from "../envs/assignment.ts";
+import { EnvironmentLoader } from "../envs/bundle/loader.ts";
 import type { EnvironmentSpec } from "../envs/environment.ts";
-import { loadEnvironment } from "../envs/registry.ts";
 import packageJson from "../package.json" with { type: "json" };
 import { HEARTBEAT_TTL_MS } from "../policy/heartbeat.ts";
 import { buildPolicy, policyDefinition, resolvePolicyOptions } from "../policy/registry.ts";
@@ -18,12 +18,14 @@ import { CheckpointStore } from "./checkpoint.ts";
 import type { RunConfig } from "./config.ts";
 import { learnerControls } from "./controls.ts";
 import { Fleet } from "./fleet.ts";
+import { type Generation, Generations } from "./generations.ts";
 import { gradientEngine } from "./gradient-threads.ts";
 import { type IterationRecord, Learner, type LearnerStatus } from "./learner.ts";
 import { learnerService } from "./learner-service.ts";
 import { train } from "./loop.ts";
 import { GroupTracer } from "./metrics/group-tracer.ts";
 import { otlpExporter } from "./metrics/otlp.ts";
+import { EnvironmentSwaps } from "./swap.ts";
 import { diagnose, watchdog } from "./watchdog.ts";
 import { readWeights } from "./weights-file.ts";
 import { type WeightsServer, type WeightsSubscriber, weightsServer } from "./weights-server.ts";
@@ -60,13 +62,30 @@ export interface WeightsLag {
 }
 
 const MEBIBYTE = 2 ** 20;
+/** The learner loads environments, it does not play them. */
+const ENVIRONMENT_TIMEOUT_MS = 30_000;
 
 /** Trains until the configured end or until the signal aborts; returns the final counters. */
 export async function runLearner(config: RunConfig, deps: RunDependencies, signal: AbortSignal) {
   const { bus, provider } = deps;
   const subjects = subjectsOf(config.run);
   const incarnation = Date.now();
-  const { source, digest, arguments: environmentArguments } = await loadEnvironment(config.env, config.envArguments);
+  const bundles = () => bus.objects(subjects.bundleStore);
+  const loader = new EnvironmentLoader({ ...config, bundles, callTimeoutMs: ENVIRONMENT_TIMEOUT_MS });
+  const loaded = await loader.load({ reference: config.env, arguments: config.envArguments });
+  const { source, digest } = loaded;
+  const first: Generation = {
+    ...loaded,
+    record: {
+      generation: 0,
+      reference: config.env,
+      arguments: loaded.arguments,
+      digest,
+      ...defaultTerms,
+      state: "playing",
+      from: 0,
+    },
+  };
   const definitionOfPolicy = await policyDefinition(config.policy);
   const { observation, action } = source.spec;
   const options = resolvePolicyOptions(definitionOfPolicy, config.policyOptions);
@@ -83,6 +102,16 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
   const resumed = config.resume ? await checkpoints.read(config.resumeFrom || undefined) : undefined;
 
   await openStreams(bus, subjects);
+  const state = await bus.keyValue(subjects.stateBucket);
+  const generations = new Generations(config);
+  const swaps = new EnvironmentSwaps({
+    state,
+    loader,
+    generations,
+    spec: source.spec,
+    onNotice: deps.onNotice,
+    onBack: () => learner.backToLastEnvironment("an operator asked for it"),
+  });
   const archive =
     config.keepTrajectories > 0 && deps.trajectoriesFolder !== undefined
       ? new TrajectoryArchive({
@@ -100,8 +129,8 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
     bus,
     subjects,
     policy,
-    source,
-    environmentGeneration: 0,
+    generations,
+    announce: swaps.announce.bind(swaps),
     estimator: definition,
     estimatorOptions,
     provider,
@@ -144,7 +173,8 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
         learnerService(
           learnerControls({
             run: config.run,
-            environment: source.spec,
+            generations,
+            swaps,
             learner,
             server: () => server!,
             diagnose: look,
@@ -155,8 +185,9 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
     const { subscribers } = server;
     if (config.initialWeights) learner.startFrom(await readWeights(config.initialWeights, policy.layout));
     if (resumed) learner.restore(resumed);
+    if (resumed) await swaps.restore(first, resumed.generations, resumed.counters.iteration);
+    else await swaps.begin(first);
 
-    const state = await bus.keyValue(subjects.stateBucket);
     await state.put(
       runStateKey,
       encodeRunState({
@@ -164,7 +195,7 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
         incarnation,
         seed: config.seed,
         policy: spec,
-        environment: { generation: 0, reference: config.env, arguments: environmentArguments, digest },
+        environment: generations.base.record,
         weights: server.address,
         weightsEncoding: config.weightsEncoding,
         ...(config.interruptAfter > 0 ? { interruptAfter: config.interruptAfter } : {}),
@@ -185,10 +216,12 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
     const askAgain = () => learner.askAgain();
     const { onNotice } = deps;
     watchdog({ stallTimeoutMs, movedAtMs, diagnose: look, onNotice, tasksLostForMs, askAgain }, ended.signal);
+    swaps.watch();
     await train(learner, signal);
     return { counters: learner.counters, balance: learner.ledger.balance() };
   } finally {
     ended.abort();
+    await swaps.close();
     await learner.close();
     await archive?.close();
     await server?.close();

@@ -4,16 +4,16 @@ import { mix32 } from "../envs/random.ts";
 import type { Bus } from "../proto/bus/bus.ts";
 import { encodeGroupTask } from "../proto/codec.ts";
 import type { Subjects } from "../proto/subjects.ts";
-import type { GroupName, TaskSampling } from "./task-sampling.ts";
+import type { Generations } from "./generations.ts";
+import type { GroupName } from "./task-sampling.ts";
 
 export interface TaskIssuerOptions {
   bus: Bus;
   subjects: Subjects;
-  sampling: TaskSampling;
+  generations: Generations;
   seed: number;
   incarnation: number;
   maxStaleness: number;
-  environmentGeneration: number;
 }
 
 export interface WantedMembers extends GroupName {
@@ -33,10 +33,15 @@ export class TaskIssuer {
     this.#options = options;
   }
 
-  /** Which task a group plays, and from which seed. */
-  assignment(name: GroupName): { task: string; seed: number } {
-    const { sampling, seed } = this.#options;
-    return { task: sampling.task(name), seed: mix32(seed, name.iteration, name.group, SEED) };
+  /** Which task a group plays, from which seed, in which generation. */
+  assignment(name: GroupName): { task: string; seed: number; environmentGeneration: number } {
+    const { generations, seed } = this.#options;
+    const { record, sampling } = generations.of(name);
+    return {
+      task: sampling.task(name),
+      seed: mix32(seed, name.iteration, name.group, SEED),
+      environmentGeneration: record.generation,
+    };
   }
 
   /** The stalest version with which an iteration's tasks may be played. */
@@ -45,8 +50,8 @@ export class TaskIssuer {
   }
 
   async issue({ iteration, group, members, attempt, again }: WantedMembers): Promise<void> {
-    const { bus, subjects, sampling, incarnation, environmentGeneration } = this.#options;
-    sampling.hold({ iteration, group });
+    const { bus, subjects, generations, incarnation } = this.#options;
+    generations.of({ iteration, group }).sampling.hold({ iteration, group });
     const task = {
       run: subjects.run,
       incarnation,
@@ -55,7 +60,6 @@ export class TaskIssuer {
       ...this.assignment({ iteration, group }),
       members,
       attempt,
-      environmentGeneration,
       minWeights: this.oldestWeights(iteration),
       maxWeights: iteration,
     };

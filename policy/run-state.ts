@@ -1,5 +1,5 @@
 /** What an actor must know to join a run; the learner keeps the newest in the key-value store. Latest wins. */
-import type { EnvironmentArguments } from "../envs/environment.ts";
+import type { EnvironmentAssignment } from "../envs/assignment.ts";
 import type { PolicySpec } from "./policy.ts";
 
 export interface RunState {
@@ -9,13 +9,8 @@ export interface RunState {
   /** All randomness of the run hashes from it (uint32). */
   seed: number;
   policy: PolicySpec;
-  environment: {
-    generation: number;
-    /** Built-in id, or path of a file on the actor's machine. */
-    reference: string;
-    arguments: EnvironmentArguments;
-    digest: string;
-  };
+  /** To begin with. Tasks say which generation they are of, and the state has a record of each. */
+  environment: EnvironmentAssignment;
   /** host:port of the weights service. */
   weights: string;
   /** How weights travel; stored log-probabilities are those of the weights as received. */

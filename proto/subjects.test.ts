@@ -45,13 +45,43 @@ test("the trajectories of a group are one filter, and each member has its own su
 });
 
 test("a member asked for again is a new message to the deduplication", () => {
-  const task = { run: "run-7", incarnation: 1, iteration: 3, group: 12, members: [1], attempt: 0 };
+  const task = {
+    run: "run-7",
+    incarnation: 1,
+    iteration: 3,
+    group: 12,
+    members: [1],
+    environmentGeneration: 0,
+    attempt: 0,
+  };
   expect(names.trajectoryId(task, 1)).not.toBe(names.trajectoryId({ ...task, attempt: 1 }, 1));
   expect(names.taskId(task)).not.toBe(names.taskId({ ...task, attempt: 1 }));
 });
 
+test("a group asked for again in another generation of the environment is a new message to the deduplication", () => {
+  const task = {
+    run: "run-7",
+    incarnation: 1,
+    iteration: 3,
+    group: 12,
+    members: [1],
+    environmentGeneration: 1,
+    attempt: 0,
+  };
+  expect(names.trajectoryId(task, 1)).not.toBe(names.trajectoryId({ ...task, environmentGeneration: 0 }, 1));
+  expect(names.taskId(task)).not.toBe(names.taskId({ ...task, environmentGeneration: 0 }));
+});
+
 test("a restarted learner's messages are new to the deduplication", () => {
-  const task = { run: "run-7", incarnation: 1, iteration: 3, group: 12, members: [1], attempt: 0 };
+  const task = {
+    run: "run-7",
+    incarnation: 1,
+    iteration: 3,
+    group: 12,
+    members: [1],
+    environmentGeneration: 0,
+    attempt: 0,
+  };
   expect(names.trajectoryId(task, 1)).not.toBe(names.trajectoryId({ ...task, incarnation: 2 }, 1));
   expect(names.taskId(task)).not.toBe(names.taskId({ ...task, incarnation: 2 }));
 });

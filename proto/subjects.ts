@@ -20,8 +20,13 @@ export interface Subjects {
   /** All task subjects. */
   readonly tasks: string;
   task(task: Pick<GroupTask, "iteration" | "group">): string;
-  /** Deduplication id of a task message: asking for members again is a new attempt, and a new message. */
-  taskId(task: Pick<GroupTask, "run" | "incarnation" | "iteration" | "group" | "attempt" | "members">): string;
+  /** Deduplication id of a task message: asking again, also in another generation, is a new message. */
+  taskId(
+    task: Pick<
+      GroupTask,
+      "run" | "incarnation" | "iteration" | "group" | "attempt" | "members" | "environmentGeneration"
+    >,
+  ): string;
 
   /** Stream of finished episodes, and the learner's durable consumer. */
   readonly trajectoryStream: string;
@@ -35,7 +40,7 @@ export interface Subjects {
   memberOf(subject: string): Pick<Lineage, "iteration" | "group" | "member"> | undefined;
   /** Deduplication id of a trajectory. What an earlier learner acknowledged is gone, so its id must not stand in the way. */
   trajectoryId(
-    task: Pick<GroupTask, "run" | "incarnation" | "iteration" | "group" | "attempt">,
+    task: Pick<GroupTask, "run" | "incarnation" | "iteration" | "group" | "attempt" | "environmentGeneration">,
     member: number,
   ): string;
 
@@ -87,7 +92,7 @@ export function subjects(run: string): Subjects {
     tasks: `${root}.task.>`,
     task: (task) => `${root}.task.${episode(task)}`,
     taskId: (task) =>
-      `${task.run}/${task.incarnation}/${task.iteration}/${task.group}/${task.members[0]}/${task.attempt}`,
+      `${task.run}/${task.incarnation}/${task.iteration}/${task.group}/${task.members[0]}/${task.environmentGeneration}/${task.attempt}`,
 
     trajectoryStream: `proxima-trajectories-${run}`,
     trajectoryConsumer: "learner",
@@ -101,7 +106,8 @@ export function subjects(run: string): Subjects {
         ? undefined
         : { iteration: Number(iteration), group: Number(group), member: Number(member) };
     },
-    trajectoryId: (of, member) => `${of.run}/${of.incarnation}/${of.iteration}/${of.group}/${member}/${of.attempt}`,
+    trajectoryId: (of, member) =>
+      `${of.run}/${of.incarnation}/${of.iteration}/${of.group}/${member}/${of.environmentGeneration}/${of.attempt}`,
 
     deadLetterStream: `proxima-dead-${run}`,
     deadLetters: `${root}.dead.>`,

@@ -4,6 +4,7 @@ import { actorSchema } from "../../actors/config.ts";
 import { runSchema } from "../../learner/config.ts";
 import { memoryBus, openBus } from "../../proto/bus/index.ts";
 import { type ConfigOf, defineConfig, formatConfig, type Resolved } from "../../proto/config.ts";
+import { isLoopback } from "../../proto/grpc.ts";
 import { ActorProcesses } from "../actor-processes.ts";
 import { actorCommand, actorRuntimes } from "../actor-runtime.ts";
 import { type Broker, findBroker, startBroker } from "../broker.ts";
@@ -12,6 +13,7 @@ import { evaluateRun, renderEvaluation } from "../evaluate-run.ts";
 import { trainInProcess } from "../in-process.ts";
 import { invocation } from "../invocation.ts";
 import type { Output } from "../output.ts";
+import { announceBroker } from "../run-broker.ts";
 import { resolveRunConfig } from "../run-config.ts";
 import { createRunFolder, type RunFolder, resumeRunFolder, storeConfig } from "../run-folder.ts";
 import { type RoleSecrets, roleSecrets } from "../secrets/role-secrets.ts";
@@ -38,6 +40,7 @@ const schema = defineConfig({
       about: "What runs them.",
     },
     slots: { ...actorSchema.fields.slots, section: "actors" },
+    trustedKeys: { ...runSchema.fields.trustedKeys, default: "own" as string },
     offline: {
       section: "machine",
       type: "flag",
@@ -141,10 +144,14 @@ async function wire(config: DevConfig, folder: RunFolder, output: Output, signal
   }
   say(`Broker: ${found.description}`);
   let broker: Broker | undefined;
+  // The keys of this machine are good for actors of this machine, not for whoever shares a broker elsewhere.
+  if (found.type === "url" && !isLoopback(new URL(found.url.split(",")[0]!).hostname) && config.trustedKeys === "own")
+    config.trustedKeys = "";
   if (found.type === "program") broker = await startBroker({ program: found.path, storeDir: `${folder.path}/broker` });
   const url = found.type === "url" ? found.url : broker!.url;
   const secrets = found.type === "url" ? roleSecrets(config.secrets, "learner") : undefined;
   let actors: ActorProcesses | undefined;
+  const conceal = announceBroker(folder.path, url);
   try {
     const credentials = config.natsCredentials === "" ? undefined : await Bun.file(config.natsCredentials).text();
     const name = `proxima learner ${folder.name}`;
@@ -173,11 +180,13 @@ async function wire(config: DevConfig, folder: RunFolder, output: Output, signal
       learn,
       secrets,
       close: async () => {
+        conceal();
         await bus.close();
         await broker?.stop();
       },
     };
   } catch (error) {
+    conceal();
     await broker?.stop();
     throw error;
   }
@@ -202,14 +211,11 @@ function inOneProcess(config: DevConfig, folder: RunFolder): Wiring {
   const bus = memoryBus();
   const log = (message: string) =>
     appendFileSync(`${folder.logs}/actors.log`, `${new Date().toISOString()} ${message}\n`);
+  const { slots, provider, trustedKeys, sandbox, denoProgram } = config;
+  const actorSettings = { slots, provider, trustedKeys, sandbox, denoProgram };
   return {
     bus,
-    learn: (run, deps, until) =>
-      trainInProcess(
-        run,
-        { ...deps, actors: config.actors, actorSettings: { slots: config.slots, provider: config.provider }, log },
-        until,
-      ),
+    learn: (run, deps, until) => trainInProcess(run, { ...deps, actors: config.actors, actorSettings, log }, until),
     close: () => bus.close(),
   };
 }
@@ -223,6 +229,9 @@ function actorArguments(config: DevConfig, url: string, index: number): string[]
     secrets: config.secrets,
     slots: config.slots,
     provider: config.provider,
+    trustedKeys: config.trustedKeys,
+    sandbox: config.sandbox,
+    denoProgram: config.denoProgram,
   };
   return Object.entries(settings).flatMap(([key, value]) => (value === "" ? [] : [`--${key}`, String(value)]));
 }

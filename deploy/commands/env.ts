@@ -7,6 +7,7 @@ import { serveSite } from "../../envs/webshop/site.ts";
 import { ConfigError, type ConfigOf, defineConfig, resolveConfig } from "../../proto/config.ts";
 import { type Command, type CommandContext, exitCodes } from "../command.ts";
 import { readConfigFile } from "../config-file.ts";
+import { bundleSettings, keygen, pack, push, swap } from "./env-bundles.ts";
 
 const schema = defineConfig({
   title: "env",
@@ -15,7 +16,7 @@ const schema = defineConfig({
       section: "environment",
       type: "options",
       prefix: "env",
-      about: "Arguments of the environment that is checked or served.",
+      about: "Arguments of the environment that is checked, served or swapped to.",
     },
     episodes: {
       section: "check",
@@ -82,26 +83,33 @@ const schema = defineConfig({
       about: "PEM file of the server's certificate; without it there is no TLS.",
     },
     key: { section: "serve", type: "text", default: "", about: "PEM file of the certificate's key." },
+    ...bundleSettings,
   },
 });
 
 export const command: Command = {
   usage:
-    "proxima env list | proxima env check ID|FILE [--env.NAME VALUE]… | proxima env serve ID|FILE [--port N] [--env.NAME VALUE]…",
+    "proxima env list | check ID|FILE | serve ID|FILE | keygen [NAME] | pack FILE | push FILE | swap [--env.NAME VALUE]…",
   about:
-    "Lists the built-in environments with their arguments; holds one (built in, or in a file of yours) against the contract that training relies on; or serves it over gRPC, to --env remote and to other languages (webshop also to a person's browser).",
+    "Lists the built-in environments with their arguments; holds one (built in, or in a file of yours) against the contract that training relies on; serves it over gRPC, to --env remote and to other languages (webshop also to a person's browser); or packs, signs and pushes it as a bundle and swaps it into a run that trains.",
   schema,
   takesWords: true,
   examples: [
     "proxima env check ./my-env.ts --env.difficulty 3",
     "proxima env serve scavenger --port 7500",
     "proxima env serve webshop --web",
+    "proxima env push ./my-env.ts --run my-env-1",
+    "proxima env swap --run my-env-1 --bundle 3fa2c07d91b4 --canary 0.1",
   ],
   async run(context) {
     const [what, id, ...rest] = context.arguments.words;
     if (what === "list" && id === undefined) return list(context);
     if (what === "check" && id !== undefined && rest.length === 0) return check(id, context);
     if (what === "serve" && id !== undefined && rest.length === 0) return serve(id, context);
+    if (what === "keygen" && rest.length === 0) return keygen(id ?? "default", context);
+    if (what === "pack" && id !== undefined && rest.length === 0) return pack(id, settings(context), context);
+    if (what === "push" && id !== undefined && rest.length === 0) return push(id, settings(context), context);
+    if (what === "swap" && id === undefined) return swap(settings(context), context);
     throw new ConfigError([`expected ${command.usage}; found 'env ${context.arguments.words.join(" ")}'`]);
   },
 };
