@@ -11,7 +11,7 @@ import scavenger from "../envs/scavenger.ts";
 import { act } from "../policy/acting.ts";
 import type { Policy } from "../policy/policy.ts";
 import { buildPolicy, defaultPolicyFor } from "../policy/registry.ts";
-import { concatRows, takeRows } from "../policy/rows.ts";
+import { takeRows } from "../policy/rows.ts";
 import { initialise } from "../policy/tensor/initialise.ts";
 import { tensorProvider } from "../policy/tensor/provider.ts";
 
@@ -136,6 +136,4 @@ const taken = bestUs(50, () => {
   spare = takeRows(textRows, index, spare);
 });
 const fresh = bestUs(50, () => takeRows(textRows, index));
-const plainly = bestUs(10, () => concatRows(index.map((i) => takeRows(textRows, [i]))));
-report("takeRows() of 512 text rows", taken, "µs", plainly, "one row at a time");
-report("  in the memory of the minibatch before", taken, "µs", fresh, "in fresh memory");
+report("takeRows() of 512 text rows in the memory of the minibatch before", taken, "µs", fresh, "in fresh memory");

@@ -15,6 +15,7 @@ import { fromBf16, toBf16 } from "../proto/weights.ts";
 const MiB = 1 << 20;
 
 import { rejection } from "../proto/testing/rejection.ts";
+import { commandOn, type Runtime } from "../proto/testing/runtimes.ts";
 
 setDefaultTimeout(30_000); // for machines that do much else at the same time
 
@@ -294,22 +295,22 @@ test("closing the server lets the version in flight arrive", async () => {
   expect((await arrival).version.counter).toBe(0);
 });
 
+const subscriber = join(import.meta.dir, "testing/subscriber.ts");
+
+async function startOn(runtime: Runtime, script: string, ...args: string[]): Promise<ChildProcess> {
+  const [program, ...before] = await commandOn(runtime, script);
+  return spawn(program, [...before, ...args]);
+}
+
 test("Deno and Node receive the same weights as Bun", async () => {
-  const folder = mkdtempSync(join(tmpdir(), "proxima-wire-"));
-  closers.push(() => rmSync(folder, { recursive: true }));
-  const script = join(import.meta.dir, "testing/subscriber.ts");
-  const bundle = join(folder, "subscriber.mjs");
-  const built = spawnSync(process.execPath, ["build", "--target=node", `--outfile=${bundle}`, script], {
-    encoding: "utf8",
-  });
-  expect(built.status, built.stderr).toBe(0);
   const server = await start({ zstd: true });
   const published = server.publish({ counter: 0, weights: random(8 * MiB) });
-  const deno = join(import.meta.dir, "../node_modules/.bin/deno");
+  const receive = async (runtime: Runtime, name: string, ...encoding: string[]) =>
+    firstLine(await startOn(runtime, subscriber, server.address, "test", name, ...encoding));
   const lines = await Promise.all([
-    firstLine(spawn(deno, ["run", "--allow-all", "--no-lock", script, server.address, "test", "deno"])),
-    firstLine(spawn("node", [bundle, server.address, "test", "node"])),
-    firstLine(spawn("node", [bundle, server.address, "test", "node-half", "bf16"])),
+    receive("deno", "deno"),
+    receive("node", "node"),
+    receive("node", "node-half", "bf16"),
   ]);
   expect(lines[0]).toMatchObject(published.version);
   expect(lines[1]).toMatchObject(published.version);
@@ -317,20 +318,10 @@ test("Deno and Node receive the same weights as Bun", async () => {
 });
 
 test("a learner on Node serves subscribers on Bun and Deno", async () => {
-  const folder = mkdtempSync(join(tmpdir(), "proxima-wire-"));
-  closers.push(() => rmSync(folder, { recursive: true }));
-  const bundle = join(folder, "publisher.mjs");
-  const publisher = join(import.meta.dir, "testing/publisher.ts");
-  const built = spawnSync(process.execPath, ["build", "--target=node", `--outfile=${bundle}`, publisher], {
-    encoding: "utf8",
-  });
-  expect(built.status, built.stderr).toBe(0);
-  const server = spawn("node", [bundle, String(8 * MiB)]);
+  const server = await startOn("node", join(import.meta.dir, "testing/publisher.ts"), String(8 * MiB));
   const published = (await firstLine(server)) as { address: string; sha256: string };
   const client = follow(published);
-  const deno = join(import.meta.dir, "../node_modules/.bin/deno");
-  const script = join(import.meta.dir, "testing/subscriber.ts");
-  const line = firstLine(spawn(deno, ["run", "--allow-all", "--no-lock", script, published.address, "test", "deno"]));
+  const line = firstLine(await startOn("deno", subscriber, published.address, "test", "deno"));
   expect((await client.waitFor(0, patience)).version.sha256).toBe(published.sha256);
   expect(await line).toMatchObject({ sha256: published.sha256 });
 });

@@ -34,6 +34,8 @@ const cartpole = {
 
 let runs = 0;
 interface Watching {
+  /** Where checkpoints are; a folder of its own otherwise. */
+  checkpoints?: string;
   bus?: Bus;
   notices?: string[];
   onReady?(info: ReadyInfo): void;
@@ -54,7 +56,7 @@ async function train(
       bus,
       provider: defaultProvider(),
       actors,
-      checkpointsFolder: join(folder, `run-${runs++}`),
+      checkpointsFolder: watching.checkpoints ?? join(folder, `run-${runs++}`),
       onIteration: (record) => {
         records.push(record);
         watching.onIteration?.(record);
@@ -77,6 +79,20 @@ describe("a run in sync mode", () => {
     const values = (records: IterationRecord[]) => records.map((r) => r.values);
     expect(values(two)).toEqual(values(one));
     expect(values(five)).toEqual(values(one));
+  });
+
+  test("that prefers tasks by their difficulty goes on after an interruption as if there had been none", async () => {
+    const run = {
+      ...{ run: "test", env: "scavenger", policy: "candidates", "policy.hidden": "16", "env.difficulty": 1 },
+      ...{ estimator: "proxmo", taskSampling: "difficulty", groupSize: 4, groupsPerIteration: 6, seed: 7 },
+    };
+    const whole = await train({ ...run, iterations: 4 }, 2);
+    const checkpoints = join(folder, "interrupted");
+    const before = await train({ ...run, iterations: 2 }, 1, { checkpoints });
+    const after = await train({ ...run, iterations: 4, resume: true }, 2, { checkpoints });
+    expect([...before, ...after].map((r) => r.values)).toEqual(whole.map((r) => r.values));
+    const uniform = await train({ ...run, iterations: 4, taskSampling: "uniform" }, 1);
+    expect(uniform.map((r) => r.values)).not.toEqual(whole.map((r) => r.values));
   });
 
   test("accounts for every episode it started", async () => {

@@ -1,12 +1,8 @@
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { execFile, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
 import { type ServeOptions, serve } from "../proto/grpc.ts";
 import { rejection } from "../proto/testing/rejection.ts";
+import { hasRuntime, outputOn } from "../proto/testing/runtimes.ts";
 import { randomAction } from "./check/play.ts";
 import { checkEnvironment, renderReport } from "./check.ts";
 import type { Environment, EnvironmentSource, Transition, Turn } from "./environment.ts";
@@ -183,28 +179,11 @@ describe("a server of ours", () => environmentServerConformance(async () => (awa
 
 describe("on the other runtimes", () => {
   const script = fileURLToPath(new URL("remote/runtimes.script.ts", import.meta.url));
-  const deno = fileURLToPath(new URL("../node_modules/.bin/deno", import.meta.url));
-  const run = async (command: string, ...args: string[]) =>
-    (await promisify(execFile)(command, args, { encoding: "utf8" })).stdout;
-  const here = async (address: string) => run(process.execPath, script, address);
-
-  test.skipIf(!existsSync(deno))("Deno plays the same (skipped without node_modules/.bin/deno)", async () => {
-    const { address } = await served("scavenger");
-    const flags = ["--allow-net", "--allow-read", "--allow-env", "--allow-sys", "--no-lock", "--quiet"];
-    expect(await run(deno, "run", ...flags, script, address)).toBe(await here(address));
-  });
-
-  test.skipIf(spawnSync("node", ["--version"]).status !== 0)("Node plays the same (skipped without node)", async () => {
-    const { address } = await served("scavenger");
-    const folder = mkdtempSync(join(tmpdir(), "proxima-remote-"));
-    try {
-      const built = await Bun.build({ entrypoints: [script], target: "node", outdir: folder, naming: "script.mjs" });
-      expect(built.success).toBe(true);
-      expect(await run("node", join(folder, "script.mjs"), address)).toBe(await here(address));
-    } finally {
-      rmSync(folder, { recursive: true });
-    }
-  });
+  for (const runtime of ["deno", "node"] as const)
+    test.skipIf(!hasRuntime(runtime))(`${runtime} plays the same as Bun (skipped where it is absent)`, async () => {
+      const { address } = await served("scavenger");
+      expect(await outputOn(runtime, script, address)).toBe(await outputOn("bun", script, address));
+    });
 });
 
 describe("a server that is not as it should be is refused with advice:", () => {

@@ -10,6 +10,7 @@ import { decodeSafetensors, encodeSafetensors, weightsFromSafetensors } from "..
 import type { ParameterSpec } from "../policy/tensor/tensors.ts";
 import type { LedgerState } from "./ledger.ts";
 import { replaceFile } from "./replace-file.ts";
+import type { TaskSamplingState } from "./task-sampling.ts";
 
 export interface Counters {
   /** The next iteration to train. */
@@ -25,6 +26,8 @@ export interface Checkpoint {
   ledger: LedgerState;
   /** Mean length of the episodes last trained; decides how many groups the next iteration takes. */
   meanEpisodeLength: number;
+  /** What is known of the tasks, where that decides which are played. */
+  taskSampling?: TaskSamplingState;
   weights: Float32Array;
   optimiser: { m: Float32Array; v: Float32Array; steps: number };
 }

@@ -90,6 +90,13 @@ export const runSchema = defineConfig({
       unit: "weights versions",
       about: "async only: how old the policy of an episode may be when it is trained on.",
     },
+    taskSampling: {
+      section: "sampling",
+      type: "choice",
+      default: "uniform",
+      choices: ["uniform", "type", "difficulty"],
+      about: "uniform: any task. type: any task type, then a task of it. difficulty: rather those won now and then.",
+    },
     groupSize: {
       section: "sampling",
       type: "integer",

@@ -11,7 +11,7 @@ import type { Bus, Delivery } from "../proto/bus/bus.ts";
 import type { Subjects } from "../proto/subjects.ts";
 import type { Trajectory } from "../proto/trajectory.ts";
 import type { Credit, EstimatorDefinition } from "./advantage/index.ts";
-import { assembleBatch, type Batch } from "./batch.ts";
+import { assembleBatch, type Batch, succeeded } from "./batch.ts";
 import type { Checkpoint, CheckpointStore, Counters } from "./checkpoint.ts";
 import type { RunConfig } from "./config.ts";
 import type { GradientEngine } from "./gradients.ts";
@@ -22,6 +22,7 @@ import type { PpoRows } from "./ppo.ts";
 import { predict } from "./predict.ts";
 import { Stopwatch } from "./stopwatch.ts";
 import { summarise } from "./summary.ts";
+import { type TaskSampling, taskSampling } from "./task-sampling.ts";
 import { TaskIssuer } from "./tasks.ts";
 import { type UpdateStatistics, update } from "./update.ts";
 
@@ -78,6 +79,7 @@ export class Learner {
   readonly #model: Model;
   readonly #reference: Model | undefined;
   readonly #engine: GradientEngine;
+  readonly #sampling: TaskSampling;
   readonly #tasks: TaskIssuer;
   readonly #watch = new Stopwatch();
   readonly #stop = new AbortController();
@@ -107,10 +109,11 @@ export class Learner {
       this.#reference.load(initialise(policy.layout, config.seed));
     }
     this.#engine = deps.gradients(this.#model);
+    this.#sampling = taskSampling(config.taskSampling, deps.source, config.seed);
     this.#tasks = new TaskIssuer({
       bus: deps.bus,
       subjects: deps.subjects,
-      tasks: deps.source.tasks("train"),
+      sampling: this.#sampling,
       seed: config.seed,
       incarnation: deps.incarnation,
       maxStaleness: this.#maxStaleness,
@@ -145,6 +148,7 @@ export class Learner {
     this.counters = { ...checkpoint.counters };
     this.#ledger = Ledger.restore(checkpoint.ledger);
     this.#meanEpisodeLength = checkpoint.meanEpisodeLength;
+    if (checkpoint.taskSampling) this.#sampling.restore(checkpoint.taskSampling);
     this.#model.load(checkpoint.weights);
     this.#model.loadOptimiser(checkpoint.optimiser);
   }
@@ -283,6 +287,10 @@ export class Learner {
       else this.#ledger.train(lineage);
     }
     this.#ledger.close(iteration);
+    this.#sampling.settle(
+      iteration,
+      batch.episodes.map((episode) => ({ task: episode.lineage.task, success: succeeded(episode) })),
+    );
     const { onBatch } = this.#deps;
     const encoded = onBatch && batch.episodes.map(({ lineage }) => this.#inbox!.encoded(lineage));
     this.#unacknowledged.push(...this.#inbox!.release(iteration));
@@ -332,6 +340,7 @@ export class Learner {
       counters: { ...this.counters },
       ledger: this.#ledger.state(),
       meanEpisodeLength: this.#meanEpisodeLength,
+      taskSampling: this.#sampling.state(),
       weights: await this.#model.weights(),
       optimiser: await this.#model.optimiser(),
     };

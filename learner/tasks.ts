@@ -1,33 +1,27 @@
-/**
- * Issues group tasks. Which task a group plays and from which seed is a hash of (run seed, iteration, group): it depends
- * neither on time nor on actors.
- */
+/** Issues group tasks. The seed that a group plays from is a hash of (run seed, iteration, group). */
 
-import type { TaskSet } from "../envs/environment.ts";
 import { mix32 } from "../envs/random.ts";
 import type { Bus } from "../proto/bus/bus.ts";
 import { encodeGroupTask } from "../proto/codec.ts";
 import type { Subjects } from "../proto/subjects.ts";
+import type { GroupName, TaskSampling } from "./task-sampling.ts";
 
 export interface TaskIssuerOptions {
   bus: Bus;
   subjects: Subjects;
-  tasks: TaskSet;
+  sampling: TaskSampling;
   seed: number;
   incarnation: number;
   maxStaleness: number;
   environmentGeneration: number;
 }
 
-export interface WantedMembers {
-  iteration: number;
-  group: number;
+export interface WantedMembers extends GroupName {
   members: number[];
   attempt: number;
 }
 
-// Tags keep the two hashes of a group apart.
-const TASK = 1;
+/** Keeps this hash of a group apart from those that choose its task. */
 const SEED = 2;
 
 export class TaskIssuer {
@@ -38,10 +32,9 @@ export class TaskIssuer {
   }
 
   /** Which task a group plays, and from which seed. */
-  assignment({ iteration, group }: Pick<WantedMembers, "iteration" | "group">): { task: string; seed: number } {
-    const { tasks, seed } = this.#options;
-    const size = Math.min(tasks.size, 2 ** 31);
-    return { task: tasks.at(mix32(seed, iteration, group, TASK) % size), seed: mix32(seed, iteration, group, SEED) };
+  assignment(name: GroupName): { task: string; seed: number } {
+    const { sampling, seed } = this.#options;
+    return { task: sampling.task(name), seed: mix32(seed, name.iteration, name.group, SEED) };
   }
 
   /** The stalest version with which an iteration's tasks may be played. */
@@ -50,7 +43,8 @@ export class TaskIssuer {
   }
 
   async issue({ iteration, group, members, attempt }: WantedMembers): Promise<void> {
-    const { bus, subjects, incarnation, environmentGeneration } = this.#options;
+    const { bus, subjects, sampling, incarnation, environmentGeneration } = this.#options;
+    sampling.hold({ iteration, group });
     const task = {
       run: subjects.run,
       incarnation,

@@ -11,7 +11,7 @@ import { mlp } from "./mlp.ts";
 import { pointer } from "./pointer.ts";
 import type { Policy, PolicyDefinition } from "./policy.ts";
 import { buildPolicy } from "./registry.ts";
-import { concatRows, type Rows, takeRows } from "./rows.ts";
+import { type Rows, takeRows } from "./rows.ts";
 import { stepUniforms } from "./sampling.ts";
 import { initialise } from "./tensor/initialise.ts";
 import { defaultProvider } from "./tensor/provider.ts";
@@ -36,8 +36,16 @@ function modelOf(policy: Policy, scale = 1): Model {
 
 interface Played {
   trajectory: Trajectory;
-  /** The rows decided on, in order. */
-  rows: Rows;
+  /** The row decided on at each step. */
+  seen: Rows[];
+}
+
+const eachRow = (rows: Rows): Rows[] => Array.from({ length: rows.count }, (_, i) => takeRows(rows, [i]));
+
+function replayed(policy: Policy, trajectory: Trajectory): Rows {
+  const rows = policy.rows();
+  encodeTrajectory(policy, trajectory, rows);
+  return rows.finish();
 }
 
 /** Plays one episode and records it as an actor does. */
@@ -114,7 +122,7 @@ async function play(source: EnvironmentSource, policy: Policy, model: Model, see
     actor: "test",
     weights: { counter: 0, sha256: "" },
   };
-  return { trajectory: { lineage, steps, outcome: { type: "truncated", return: 0 } }, rows: concatRows(seen) };
+  return { trajectory: { lineage, steps, outcome: { type: "truncated", return: 0 } }, seen };
 }
 
 for (const [environment, definition, options] of [
@@ -129,15 +137,13 @@ for (const [environment, definition, options] of [
     const policy = policyFor(source, definition, options);
     const model = modelOf(policy, 3);
     for (let index = 0; index < 3; index++) {
-      const { trajectory, rows } = await play(source, policy, model, index);
-      const into = policy.rows();
-      expect(encodeTrajectory(policy, trajectory, into)).toBe(trajectory.steps!.count);
-      expect(into.finish()).toEqual(rows);
+      const { trajectory, seen } = await play(source, policy, model, index);
+      const rows = replayed(policy, trajectory);
+      expect(rows.count).toBe(trajectory.steps!.count);
+      expect(eachRow(rows)).toEqual(seen);
       // Another process has other caches; what it makes of the record is the same.
       const elsewhere = policyFor(source, definition, options);
-      const again = elsewhere.rows();
-      encodeTrajectory(elsewhere, trajectory, again);
-      expect(again.finish()).toEqual(rows);
+      expect(replayed(elsewhere, trajectory)).toEqual(rows);
     }
   });
 
@@ -145,7 +151,8 @@ for (const [environment, definition, options] of [
     const source = await load(environment);
     const policy = policyFor(source, definition, options);
     const model = modelOf(policy, 3);
-    const { trajectory, rows } = await play(source, policy, model, 1);
+    const { trajectory } = await play(source, policy, model, 1);
+    const rows = replayed(policy, trajectory);
     const { actions, logProbs } = trajectory.steps!;
     const choices = (actions as { type: "choice"; values: Int32Array }).values;
     const found = await model.evaluate((t) => ({ ...actionTerms(t, policy.forward(rows, t), choices) }));
@@ -156,17 +163,12 @@ for (const [environment, definition, options] of [
     const source = await load(environment);
     const policy = policyFor(source, definition, options);
     const model = modelOf(policy);
-    const { trajectory, rows } = await play(source, policy, model, 2);
+    const { trajectory, seen } = await play(source, policy, model, 2);
     const into = policy.rows();
     const count = encodeTrajectory(policy, trajectory, into, { finalRow: true });
     expect(count).toBe(trajectory.steps!.count + 1);
     const all = into.finish();
-    expect(
-      takeRows(
-        all,
-        Array.from({ length: rows.count }, (_, i) => i),
-      ),
-    ).toEqual(rows);
+    expect(eachRow(all).slice(0, -1)).toEqual(seen);
     if (!policy.hasValue) return;
     const { value } = await model.evaluate((t) => ({ value: policy.forward(all, t).value! }));
     expect(value).toHaveLength(count);
@@ -177,7 +179,8 @@ for (const [environment, definition, options] of [
     const source = await load(environment);
     const policy = policyFor(source, definition, options);
     const model = modelOf(policy, 3);
-    const { rows } = await play(source, policy, model, 0);
+    const { trajectory } = await play(source, policy, model, 0);
+    const rows = replayed(policy, trajectory);
     const uniforms = Float64Array.from({ length: rows.count }, (_, i) => (i * 0.37) % 1);
     const together = await act(model, policy, rows, uniforms, { values: true });
     for (const i of [0, rows.count - 1]) {
@@ -261,8 +264,8 @@ test("too few random numbers and trajectories without steps are refused", async 
   const source = await load(cartpole);
   const policy = policyFor(source, mlp);
   const model = modelOf(policy);
-  const { trajectory, rows } = await play(source, policy, model, 0);
-  expect(() => act(model, policy, rows, new Float64Array(1))).toThrow(RangeError);
+  const { trajectory } = await play(source, policy, model, 0);
+  expect(() => act(model, policy, replayed(policy, trajectory), new Float64Array(1))).toThrow(RangeError);
   const failed: Trajectory = { lineage: trajectory.lineage, outcome: { type: "noResult", reason: "lost" } };
   expect(() => encodeTrajectory(policy, failed, policy.rows())).toThrow("it has no steps (noResult)");
 });

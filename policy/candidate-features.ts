@@ -186,9 +186,9 @@ export class CandidateFeaturiser {
         context = this.context(command.verb, memory);
         contexts.set(command.verb, context);
       }
+      into.refer("shared", features);
+      into.refer("shared", context);
       list.clear();
-      list.append(features);
-      list.append(context);
       this.remembered(command, memory, observation);
       if (wishes) this.wished(commands[i], i, most.indexOf(commands[i].covers), memory, wishes);
       into.items("candidates", list.ids, list.count);

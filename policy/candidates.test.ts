@@ -5,7 +5,7 @@ import { candidates } from "./candidates.ts";
 import { actionTerms } from "./distribution.ts";
 import type { Policy } from "./policy.ts";
 import { buildPolicy } from "./registry.ts";
-import type { NestedColumn, Rows } from "./rows.ts";
+import type { NestedColumn, Rows, SharedColumn } from "./rows.ts";
 import { initialise } from "./tensor/initialise.ts";
 import { defaultProvider } from "./tensor/provider.ts";
 
@@ -40,13 +40,18 @@ function encode(policy: Policy, episode: Episode = EPISODE, instruction = INSTRU
   return rows.finish();
 }
 
-/** Features of each action of each row. */
+/** Features of each action of each row: the two lists that it shares with others, then its own. */
 function lists(rows: Rows): number[][][] {
   const column = rows.columns.candidates as NestedColumn;
+  const { values, listValues, listOffsets } = rows.columns.shared as SharedColumn;
   return Array.from({ length: rows.count }, (_, i) =>
     Array.from({ length: column.lists[i + 1] - column.lists[i] }, (_, j) => {
       const k = column.lists[i] + j;
-      return [...column.values.subarray(column.offsets[k], column.offsets[k + 1])];
+      const shared = [...values.subarray(2 * k, 2 * k + 2)];
+      return [
+        ...shared.flatMap((list) => [...listValues.subarray(listOffsets[list], listOffsets[list + 1])]),
+        ...column.values.subarray(column.offsets[k], column.offsets[k + 1]),
+      ];
     }),
   );
 }
@@ -63,9 +68,9 @@ function without(all: readonly number[], some: readonly number[]): number[] | un
 }
 
 test("features are the same in every process and version: trained weights depend on them", () => {
-  const { candidates: actions, state } = encode(build()).columns;
-  expect(hash32(actions.values.join(" "))).toBe(1065481853);
-  expect(hash32(state.values.join(" "))).toBe(740661861);
+  const rows = encode(build());
+  expect(hash32(lists(rows).flat(2).join(" "))).toBe(1065481853);
+  expect(hash32(rows.columns.state.values.join(" "))).toBe(740661861);
 });
 
 test("features lie within the table, whatever its size", () => {

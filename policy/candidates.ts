@@ -1,7 +1,14 @@
 import { CandidateFeaturiser } from "./candidate-features.ts";
 import { layerSizes, oneOf, wholeNumber } from "./options.ts";
 import type { EpisodeEncoder, Policy, PolicyDefinition, PolicyOutput, PolicySpec } from "./policy.ts";
-import { type NestedColumn, type RaggedColumn, type Rows, type RowsBuilder, rowsBuilder } from "./rows.ts";
+import {
+  type NestedColumn,
+  type RaggedColumn,
+  type Rows,
+  type RowsBuilder,
+  rowsBuilder,
+  type SharedColumn,
+} from "./rows.ts";
 import type { Activation, ParameterSpec, Tensor, Tensors } from "./tensor/tensors.ts";
 
 const ACTIVATIONS = ["relu", "tanh", "gelu", "silu"] as const;
@@ -21,6 +28,7 @@ class Candidates implements Policy {
   readonly layout: readonly ParameterSpec[];
   private readonly hidden: readonly number[];
   private readonly activation: Activation;
+  private twos = new Uint32Array(0);
   private readonly featuriser: CandidateFeaturiser;
 
   constructor(spec: PolicySpec) {
@@ -71,19 +79,29 @@ class Candidates implements Policy {
   }
 
   rows(): RowsBuilder {
-    return rowsBuilder({ state: { type: "ragged" }, candidates: { type: "nested" } });
+    return rowsBuilder({ state: { type: "ragged" }, candidates: { type: "nested" }, shared: { type: "shared" } });
   }
 
   encoder(): EpisodeEncoder {
     return this.featuriser.episode();
   }
 
+  /** Offsets of two shared lists (what lasts, and what its verb remembers) for each of so many candidates. */
+  private pairs(count: number): Uint32Array {
+    if (this.twos.length <= count) this.twos = new Uint32Array(2 * count + 1).map((_, i) => 2 * i);
+    return this.twos.subarray(0, count + 1);
+  }
+
   forward(rows: Rows, t: Tensors): PolicyOutput {
     const state = rows.columns.state as RaggedColumn;
     const candidates = rows.columns.candidates as NestedColumn;
+    const shared = rows.columns.shared as SharedColumn;
     const table = t.parameter("table");
     const stateBag = t.embeddingBag(table, t.indices(state.values), t.indices(state.offsets));
-    const bags = t.embeddingBag(table, t.indices(candidates.values), t.indices(candidates.offsets));
+    const own = t.embeddingBag(table, t.indices(candidates.values), t.indices(candidates.offsets));
+    // What a candidate has in common with others is embedded once for all of them.
+    const lists = t.embeddingBag(table, t.indices(shared.listValues), t.indices(shared.listOffsets));
+    const bags = t.add(own, t.embeddingBag(lists, t.indices(shared.values), t.indices(this.pairs(own.shape[0]))));
     // [candidate, state]·W without repeating the state for each of its candidates before the product.
     const fromState = t.expand(t.matmul(stateBag, t.parameter("state.weight")), t.indices(candidates.lists));
     const fromCandidate = t.linear(bags, t.parameter("candidate.weight"), t.parameter("hidden.0.bias"));

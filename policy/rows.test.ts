@@ -2,23 +2,32 @@ import { expect, test } from "bun:test";
 import { Random } from "../envs/random.ts";
 import {
   columnTypes,
-  concatRows,
   type DenseColumn,
   type NestedColumn,
   type RaggedColumn,
   type Rows,
   rowsBuilder,
+  type SharedColumn,
   shareRows,
   takeRows,
 } from "./rows.ts";
 
-const TYPES = { numbers: { type: "dense", width: 3 }, bag: { type: "ragged" }, lists: { type: "nested" } } as const;
+const TYPES = {
+  numbers: { type: "dense", width: 3 },
+  bag: { type: "ragged" },
+  lists: { type: "nested" },
+  known: { type: "shared" },
+} as const;
+
+/** Lists that rows refer to. */
+const KNOWN = [[7, 8, 9], [], [1], Array.from({ length: 60 }, (_, i) => i)].map((list) => Int32Array.from(list));
 
 /** A row in plain lists, the slow and obvious form. */
 interface PlainRow {
   numbers: number[];
   bag: number[];
   lists: number[][];
+  known: number[][];
 }
 
 function randomRow(random: Random): PlainRow {
@@ -27,6 +36,7 @@ function randomRow(random: Random): PlainRow {
     numbers: ints(3),
     bag: ints(random.below(5)),
     lists: Array.from({ length: random.below(4) }, () => ints(random.below(70))),
+    known: Array.from({ length: random.below(5) }, () => [...KNOWN[random.below(KNOWN.length)]]),
   };
 }
 
@@ -39,6 +49,7 @@ function build(rows: readonly PlainRow[]): Rows {
       builder.items("lists", Int32Array.from(list));
       builder.endList("lists");
     }
+    for (const list of row.known) builder.refer("known", KNOWN.find((k) => k.length === list.length)!);
     builder.endRow();
   }
   return builder.finish();
@@ -48,6 +59,8 @@ function plain(rows: Rows): PlainRow[] {
   const numbers = rows.columns.numbers as DenseColumn;
   const bag = rows.columns.bag as RaggedColumn;
   const lists = rows.columns.lists as NestedColumn;
+  const known = rows.columns.known as SharedColumn;
+  const { listValues, listOffsets } = known;
   return Array.from({ length: rows.count }, (_, i) => ({
     numbers: [...numbers.values.subarray(3 * i, 3 * i + 3)],
     bag: [...bag.values.subarray(bag.offsets[i], bag.offsets[i + 1])],
@@ -55,6 +68,9 @@ function plain(rows: Rows): PlainRow[] {
       const k = lists.lists[i] + j;
       return [...lists.values.subarray(lists.offsets[k], lists.offsets[k + 1])];
     }),
+    known: [...known.values.subarray(known.offsets[i], known.offsets[i + 1])].map((list) => [
+      ...listValues.subarray(listOffsets[list], listOffsets[list + 1]),
+    ]),
   }));
 }
 
@@ -88,18 +104,17 @@ test("takeRows() in the memory of an earlier result gives the same rows, larger 
   }
 });
 
-test("concatRows() equals building all rows at once, and undoes taking them apart", () => {
-  const random = new Random(2);
-  const rows = Array.from({ length: 40 }, () => randomRow(random));
-  const parts = [rows.slice(0, 7), [], rows.slice(7, 8), rows.slice(8)].map(build);
-  expect(concatRows(parts)).toEqual(build(rows));
-  expect(concatRows(rows.map((_, i) => takeRows(build(rows), [i])))).toEqual(build(rows));
-});
-
-test("concatRows() refuses nothing at all and rows of other columns", () => {
-  expect(() => concatRows([])).toThrow(RangeError);
-  const other = rowsBuilder({ numbers: { type: "dense", width: 2 } }).finish();
-  expect(() => concatRows([build([]), other])).toThrow(TypeError);
+test("a list that many rows refer to is stored once, and not at all when none of the rows taken does", () => {
+  const builder = rowsBuilder({ known: { type: "shared" } });
+  for (const row of [[3], [3, 0], [2, 3]]) {
+    for (const list of row) builder.refer("known", KNOWN[list]);
+    builder.endRow();
+  }
+  const rows = builder.finish();
+  expect((rows.columns.known as SharedColumn).listValues).toHaveLength(60 + 3 + 1);
+  const taken = takeRows(rows, [1, 1]).columns.known as SharedColumn;
+  expect(taken.listValues).toHaveLength(60 + 3);
+  expect([...taken.values]).toEqual([0, 1, 0, 1]);
 });
 
 test("shareRows() gives equal rows whose memory is shared and survives a structured clone uncopied", () => {
@@ -120,6 +135,7 @@ test("a cleared builder starts anew in the memory it has", () => {
     builder.clear();
     builder.dense("numbers", [value, value, value]);
     builder.items("bag", Int32Array.of(value, value, 7), 2);
+    builder.refer("known", KNOWN[2]);
     builder.endRow();
     return builder.finish();
   };
@@ -127,7 +143,7 @@ test("a cleared builder starts anew in the memory it has", () => {
   const memory = first.columns.numbers.values.buffer;
   const second = write(2);
   expect(second.columns.numbers.values.buffer).toBe(memory);
-  expect(plain(second)).toEqual([{ numbers: [2, 2, 2], bag: [2, 2], lists: [] }]);
+  expect(plain(second)).toEqual([{ numbers: [2, 2, 2], bag: [2, 2], lists: [], known: [[1]] }]);
 });
 
 test("takeRows() refuses rows that do not exist", () => {

@@ -1,6 +1,7 @@
 /**
- * Encoded turns as columns. A row may have fixed-width numbers, a list of items, or a list of lists (candidates with their
- * features), so that any batch is a few typed arrays: cheap to gather into a minibatch and to hand to a worker thread.
+ * Encoded turns as columns. A row may have fixed-width numbers, a list of items, a list of lists (candidates with their
+ * features), or a list of references to lists that rows have in common, so that any batch is a few typed arrays: cheap to
+ * gather into a minibatch and to hand to a worker thread.
  */
 
 /** values [count, width] */
@@ -22,10 +23,21 @@ export interface NestedColumn {
   offsets: Uint32Array;
   lists: Uint32Array;
 }
-export type Column = DenseColumn | RaggedColumn | NestedColumn;
+/**
+ * Row i refers to the lists numbered values[offsets[i] … offsets[i+1]); list k of the batch is
+ * listValues[listOffsets[k] … listOffsets[k+1]), stored once however many rows refer to it.
+ */
+export interface SharedColumn {
+  type: "shared";
+  values: Int32Array;
+  offsets: Uint32Array;
+  listValues: Int32Array;
+  listOffsets: Uint32Array;
+}
+export type Column = DenseColumn | RaggedColumn | NestedColumn | SharedColumn;
 
 export type ColumnTypes = Readonly<
-  Record<string, { type: "dense"; width: number } | { type: "ragged" } | { type: "nested" }>
+  Record<string, { type: "dense"; width: number } | { type: "ragged" } | { type: "nested" } | { type: "shared" }>
 >;
 
 export interface Rows {
@@ -44,6 +56,8 @@ export interface RowsBuilder {
   items(column: string, values: Int32Array, count?: number): void;
   /** Nested columns: closes the current list and opens the next one. */
   endList(column: string): void;
+  /** Shared columns: appends a reference to this list, which is copied when it is seen first. Lists are told apart by identity. */
+  refer(column: string, list: Int32Array): void;
   /** Throws when a dense column was not given, or a list was left open. */
   endRow(): void;
   clear(): void;
@@ -156,7 +170,48 @@ class NestedWriter {
   }
 }
 
-type Writer = DenseWriter | RaggedWriter | NestedWriter;
+class SharedWriter {
+  readonly type = "shared";
+  readonly references = new RaggedWriter();
+  readonly lists = new RaggedWriter();
+  private readonly numbers = new Map<Int32Array, number>();
+  refer(list: Int32Array): void {
+    let number = this.numbers.get(list);
+    if (number === undefined) {
+      number = this.numbers.size;
+      this.numbers.set(list, number);
+      this.lists.numbers.append(list, list.length);
+      this.lists.endRow();
+    }
+    this.references.numbers.push(number);
+  }
+  endRow(): void {
+    this.references.endRow();
+  }
+  clear(): void {
+    this.references.clear();
+    this.lists.clear();
+    this.numbers.clear();
+  }
+  finish(): Column {
+    const { numbers, offsets } = this.references;
+    return {
+      type: "shared",
+      values: numbers.view(),
+      offsets: offsets.view(),
+      listValues: this.lists.numbers.view(),
+      listOffsets: this.lists.offsets.view(),
+    };
+  }
+}
+
+type Writer = DenseWriter | RaggedWriter | NestedWriter | SharedWriter;
+
+function writerOf(type: ColumnTypes[string]): Writer {
+  if (type.type === "dense") return new DenseWriter(type.width);
+  if (type.type === "ragged") return new RaggedWriter();
+  return type.type === "nested" ? new NestedWriter() : new SharedWriter();
+}
 
 class ColumnsBuilder implements RowsBuilder {
   count = 0;
@@ -164,14 +219,7 @@ class ColumnsBuilder implements RowsBuilder {
   private readonly named: readonly [string, Writer][];
 
   constructor(types: ColumnTypes) {
-    this.named = Object.entries(types).map(([name, type]) => [
-      name,
-      type.type === "dense"
-        ? new DenseWriter(type.width)
-        : type.type === "ragged"
-          ? new RaggedWriter()
-          : new NestedWriter(),
-    ]);
+    this.named = Object.entries(types).map(([name, type]) => [name, writerOf(type)]);
     this.writers = Object.fromEntries(this.named);
   }
 
@@ -197,6 +245,12 @@ class ColumnsBuilder implements RowsBuilder {
     writer.endList();
   }
 
+  refer(column: string, list: Int32Array): void {
+    const writer = this.writers[column];
+    if (writer?.type !== "shared") throw this.unsuited(column, "shared");
+    writer.refer(list);
+  }
+
   endRow(): void {
     for (const [name, writer] of this.named) writer.endRow(name, this.count);
     this.count++;
@@ -215,7 +269,7 @@ class ColumnsBuilder implements RowsBuilder {
 
   private listWriter(column: string): RaggedWriter | NestedWriter {
     const writer = this.writers[column];
-    if (writer === undefined || writer.type === "dense") throw this.unsuited(column, "ragged or nested");
+    if (writer?.type !== "ragged" && writer?.type !== "nested") throw this.unsuited(column, "ragged or nested");
     return writer;
   }
 
@@ -309,6 +363,37 @@ function takeNested(column: NestedColumn, index: Index, spare?: NestedColumn): N
   return { type: "nested", values: taken, offsets: takenOffsets, lists: takenLists };
 }
 
+/** The lists that are still referred to keep their order of appearance, as if only these rows had been written. */
+function takeShared(column: SharedColumn, index: Index, spare?: SharedColumn): SharedColumn {
+  const { values, offsets } = takeRagged({ ...column, type: "ragged" }, index, spare && { ...spare, type: "ragged" });
+  const { listOffsets, listValues } = column;
+  const renumbered = new Int32Array(listOffsets.length - 1).fill(-1);
+  const kept: number[] = [];
+  for (let k = 0; k < values.length; k++) {
+    const list = values[k];
+    if (renumbered[list] < 0) renumbered[list] = kept.push(list) - 1;
+    values[k] = renumbered[list];
+  }
+  const all: RaggedColumn = { type: "ragged", values: listValues, offsets: listOffsets };
+  const old = spare && ({ type: "ragged", values: spare.listValues, offsets: spare.listOffsets } as const);
+  const lists = takeRagged(all, kept, old);
+  return { type: "shared", values, offsets, listValues: lists.values, listOffsets: lists.offsets };
+}
+
+/** A column of the rows picked, in the memory of `spare` if that is of its type. */
+function takeColumn(column: Column, index: Index, spare: Column | undefined): Column {
+  switch (column.type) {
+    case "dense":
+      return takeDense(column, index, spare?.type === "dense" ? spare : undefined);
+    case "ragged":
+      return takeRagged(column, index, spare?.type === "ragged" ? spare : undefined);
+    case "nested":
+      return takeNested(column, index, spare?.type === "nested" ? spare : undefined);
+    case "shared":
+      return takeShared(column, index, spare?.type === "shared" ? spare : undefined);
+  }
+}
+
 /**
  * Gathers rows by number (a minibatch). With `spare`, the result of an earlier call that is no longer needed, its memory is
  * used again: fresh memory for every minibatch costs more than the copying.
@@ -319,100 +404,32 @@ export function takeRows(rows: Rows, index: Index, spare?: Rows): Rows {
     if (!(index[i] >= 0 && index[i] < rows.count && Number.isInteger(index[i])))
       throw new RangeError(`Cannot take row ${index[i]} (position ${i}): rows are 0 … ${rows.count - 1}`);
   const columns: Record<string, Column> = {};
-  for (const [name, column] of Object.entries(rows.columns)) {
-    const old = spare?.columns[name];
-    if (column.type === "dense") columns[name] = takeDense(column, index, old?.type === "dense" ? old : undefined);
-    else if (column.type === "ragged")
-      columns[name] = takeRagged(column, index, old?.type === "ragged" ? old : undefined);
-    else columns[name] = takeNested(column, index, old?.type === "nested" ? old : undefined);
-  }
+  for (const [name, column] of Object.entries(rows.columns))
+    columns[name] = takeColumn(column, index, spare?.columns[name]);
   return { count: index.length, columns };
 }
 
-/** Offset lists end to end: each part starts where the part before it ended. */
-function concatOffsets(parts: readonly Uint32Array[]): Uint32Array {
-  const joined = new Uint32Array(1 + parts.reduce((n, part) => n + part.length - 1, 0));
-  let at = 0;
-  for (const part of parts) {
-    const shift = joined[at] - part[0];
-    for (let k = 1; k < part.length; k++) joined[++at] = part[k] + shift;
-  }
-  return joined;
-}
-
-function concatValues<A extends Float32Array | Int32Array>(empty: A, parts: readonly A[]): A {
-  const length = parts.reduce((n, part) => n + part.length, 0);
-  const joined = new (empty.constructor as new (length: number) => A)(length);
-  let at = 0;
-  for (const part of parts) {
-    joined.set(part, at);
-    at += part.length;
-  }
-  return joined;
-}
-
-/** Rows one after the other. Throws TypeError when their columns differ. */
-export function concatRows(parts: readonly Rows[]): Rows {
-  if (parts.length === 0) throw new RangeError("Cannot join rows: there are none");
-  const expected = JSON.stringify(columnTypes(parts[0]));
-  for (const part of parts) {
-    const found = JSON.stringify(columnTypes(part));
-    if (found !== expected) throw new TypeError(`Cannot join rows of different columns: ${expected} and ${found}`);
-  }
-  const columns: Record<string, Column> = {};
-  for (const [name, first] of Object.entries(parts[0].columns)) {
-    const all = parts.map((part) => part.columns[name]);
-    if (first.type === "dense") {
-      const values = concatValues(
-        first.values,
-        all.map((c) => c.values as Float32Array),
-      );
-      columns[name] = { type: "dense", width: first.width, values };
-    } else {
-      const values = concatValues(
-        first.values,
-        all.map((c) => c.values as Int32Array),
-      );
-      const offsets = concatOffsets(all.map((c) => (c as typeof first).offsets));
-      columns[name] =
-        first.type === "ragged"
-          ? { type: "ragged", values, offsets }
-          : { type: "nested", values, offsets, lists: concatOffsets(all.map((c) => (c as typeof first).lists)) };
-    }
-  }
-  return { count: parts.reduce((n, part) => n + part.count, 0), columns };
-}
+type Numbers = Float32Array | Int32Array | Uint32Array;
 
 /** A copy of the rows in one SharedArrayBuffer: posting it to a worker thread copies nothing, and every thread may read it. */
 export function shareRows(rows: Rows): Rows {
+  const arrays = (column: Column) =>
+    Object.entries(column).filter((entry): entry is [string, Numbers] => ArrayBuffer.isView(entry[1]));
   let bytes = 0;
-  for (const column of Object.values(rows.columns)) {
-    bytes += column.values.byteLength;
-    if (column.type !== "dense") bytes += column.offsets.byteLength;
-    if (column.type === "nested") bytes += column.lists.byteLength;
-  }
+  for (const column of Object.values(rows.columns)) for (const [, values] of arrays(column)) bytes += values.byteLength;
   const buffer = new SharedArrayBuffer(bytes);
   let at = 0;
-  function share<A extends Float32Array | Int32Array | Uint32Array>(values: A): A {
-    const type = values.constructor as new (buffer: SharedArrayBuffer, at: number, length: number) => A;
+  const share = (values: Numbers): Numbers => {
+    const type = values.constructor as new (buffer: SharedArrayBuffer, at: number, length: number) => Numbers;
     const shared = new type(buffer, at, values.length);
     shared.set(values);
     at += values.byteLength;
     return shared;
-  }
+  };
   const columns: Record<string, Column> = {};
   for (const [name, column] of Object.entries(rows.columns)) {
-    const values = share(column.values);
-    if (column.type === "dense") columns[name] = { ...column, values: values as Float32Array };
-    else if (column.type === "ragged")
-      columns[name] = { type: "ragged", values: values as Int32Array, offsets: share(column.offsets) };
-    else
-      columns[name] = {
-        type: "nested",
-        values: values as Int32Array,
-        offsets: share(column.offsets),
-        lists: share(column.lists),
-      };
+    const shared = arrays(column).map(([field, values]) => [field, share(values)]);
+    columns[name] = { ...column, ...Object.fromEntries(shared) };
   }
   return { count: rows.count, columns };
 }

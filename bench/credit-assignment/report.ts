@@ -2,7 +2,7 @@
 import { type Curve, figure } from "./figure.ts";
 import type { RunResult } from "./run.ts";
 import { interval, meanSuccess, median, stepsTo, successAt } from "./statistics.ts";
-import { figures, variants } from "./variants.ts";
+import { figures, settings, variants } from "./variants.ts";
 
 const levels = [0.5, 0.8, 0.9];
 /** Variants that the others are held against, seed by seed. */
@@ -14,12 +14,12 @@ export interface Report {
   svgs: Record<string, string>;
 }
 
-export function report(env: string, results: readonly RunResult[], command: string): Report {
+export function report(setting: string, results: readonly RunResult[], command: string): Report {
   const of = (variant: string) => results.filter((result) => result.variant === variant);
   const present = Object.keys(variants).filter((variant) => of(variant).length > 0);
   const { totalEnvSteps, evalEpisodes, finalEpisodes } = results[0];
   const lines = [
-    `Environment \`${env}\`, ${short(totalEnvSteps)} steps a run, produced by`,
+    `Environment \`${settings[setting].env}\`: ${settings[setting].about}; ${short(totalEnvSteps)} steps a run, produced by`,
     "",
     "```sh",
     command,
@@ -44,9 +44,9 @@ export function report(env: string, results: readonly RunResult[], command: stri
   const svgs: Record<string, string> = {};
   for (const { name, title, variants: shown } of figures) {
     const curves = shown.filter((variant) => present.includes(variant)).map((variant) => curveOf(variant, of(variant)));
-    if (curves.length === 0) continue;
-    const file = `credit-assignment-${env}-${name}.svg`;
-    svgs[file] = figure(`${title}: held-out success on ${env}`, curves, totalEnvSteps);
+    if (curves.length < 2) continue;
+    const file = `credit-assignment-${setting}-${name}.svg`;
+    svgs[file] = figure(`${title}: held-out success, ${setting}`, curves, totalEnvSteps);
     lines.push("", `![${title}: held-out success against environment steps](${file})`);
   }
   return { markdown: lines.join("\n"), svgs };

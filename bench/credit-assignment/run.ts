@@ -13,10 +13,11 @@ import { defaultProvider } from "../../policy/tensor/provider.ts";
 import { memoryBus } from "../../proto/bus/memory.ts";
 import { resolveConfig } from "../../proto/config.ts";
 import type { Point } from "./statistics.ts";
-import { common, settingsOf, variants } from "./variants.ts";
+import { settings, variants } from "./variants.ts";
 
 export interface RunRequest {
-  env: string;
+  /** Name of the experiment. */
+  setting: string;
   variant: string;
   seed: number;
   totalEnvSteps: number;
@@ -44,7 +45,8 @@ export interface RunResult extends RunRequest {
 }
 
 /** Everything set about a run, apart from its name. */
-async function valuesOf({ env, variant, seed, totalEnvSteps }: RunRequest): Promise<Record<string, unknown>> {
+async function valuesOf({ setting, variant, seed, totalEnvSteps }: RunRequest): Promise<Record<string, unknown>> {
+  const { env, values } = settings[setting];
   const { definition } = await environment(env);
   const { estimator, credit } = variants[variant];
   const defaults = Object.entries(definition.trainingDefaults ?? {}).filter(
@@ -52,8 +54,7 @@ async function valuesOf({ env, variant, seed, totalEnvSteps }: RunRequest): Prom
   );
   return {
     ...Object.fromEntries(defaults),
-    ...settingsOf[env],
-    ...common,
+    ...values,
     totalEnvSteps,
     env,
     seed,
@@ -65,12 +66,14 @@ async function valuesOf({ env, variant, seed, totalEnvSteps }: RunRequest): Prom
 /** Names a run by its settings; those at their default are not part of it. */
 export async function keyOf(request: RunRequest): Promise<string> {
   const { evalEvery, evalEpisodes, finalEpisodes } = request;
-  const settings = Object.entries(await valuesOf(request)).sort(([a], [b]) => (a < b ? -1 : 1));
-  const text = JSON.stringify([settings, evalEvery, evalEpisodes, finalEpisodes]);
+  const values = Object.entries(await valuesOf(request)).sort(([a], [b]) => (a < b ? -1 : 1));
+  const start = settings[request.setting].afterImitation ? ["after imitation"] : [];
+  const text = JSON.stringify([values, ...start, evalEvery, evalEpisodes, finalEpisodes]);
   return createHash("sha256").update(text).digest("hex").slice(0, 16);
 }
 
-export async function runOnce(request: RunRequest): Promise<RunResult> {
+/** @param initialWeights file to start from, where the setting starts after imitation */
+export async function runOnce(request: RunRequest, initialWeights = ""): Promise<RunResult> {
   const { variant, seed, evalEvery, evalEpisodes, finalEpisodes } = request;
   const folder = mkdtempSync(join(tmpdir(), "proxima-experiment-"));
   const provider = defaultProvider();
@@ -81,6 +84,7 @@ export async function runOnce(request: RunRequest): Promise<RunResult> {
         source: variant,
         values: {
           ...(await valuesOf(request)),
+          initialWeights,
           run: `${variant}-${seed}`,
           checkpointEvery: evalEvery,
           keepCheckpoints: 1_000_000,

@@ -7,38 +7,100 @@ export interface Variant {
   credit: Readonly<Record<string, string | number | boolean>>;
 }
 
+const proxmo = (label: string, credit: Variant["credit"]): Variant => ({ label, estimator: "proxmo", credit });
+
 /** By name, in the order of the tables. */
 export const variants: Readonly<Record<string, Variant>> = {
-  proxmo: { label: "ProxMO, default", estimator: "proxmo", credit: {} },
-  "proxmo-paper": { label: "ProxMO, paper", estimator: "proxmo", credit: { preset: "paper" } },
-  "proxmo-reference": { label: "ProxMO, reference", estimator: "proxmo", credit: { preset: "reference" } },
-  "proxmo-without-psc": { label: "ProxMO without PSC", estimator: "proxmo", credit: { psc: false } },
-  "proxmo-without-psa": { label: "ProxMO without PSA", estimator: "proxmo", credit: { psa: false } },
+  proxmo: proxmo("ProxMO, default", {}),
+  "proxmo-paper": proxmo("ProxMO, paper", { preset: "paper" }),
+  "proxmo-reference": proxmo("ProxMO, reference", { preset: "reference" }),
+  "proxmo-without-psc": proxmo("ProxMO without PSC", { psc: false }),
+  "proxmo-without-psa": proxmo("ProxMO without PSA", { psa: false }),
   gigpo: { label: "GiGPO", estimator: "gigpo", credit: {} },
   grpo: { label: "GRPO", estimator: "grpo", credit: {} },
   rloo: { label: "RLOO", estimator: "rloo", credit: {} },
+  "proxmo-alpha-1": proxmo("α = 1", { alpha: 1 }),
+  "proxmo-alpha-16": proxmo("α = 16", { alpha: 16 }),
+  "proxmo-beta-1": proxmo("β = 1", { beta: 1 }),
+  "proxmo-beta-4": proxmo("β = 4", { beta: 4 }),
+  "proxmo-tau-0.01": proxmo("τ = 0.01", { tau: 0.01 }),
+  "proxmo-tau-0.03": proxmo("τ = 0.03", { tau: 0.03 }),
+  "proxmo-tau-0.3": proxmo("τ = 0.3", { tau: 0.3 }),
+  "proxmo-tau-1": proxmo("τ = 1", { tau: 1 }),
 };
+
+const estimators = ["proxmo", "gigpo", "grpo", "rloo"];
+const parts = ["proxmo", "proxmo-paper", "proxmo-reference", "proxmo-without-psc", "proxmo-without-psa"];
+const compared = [...parts, "gigpo", "grpo", "rloo"];
+const temperatures = ["proxmo", ...Object.keys(variants).filter((name) => name.startsWith("proxmo-tau-"))];
+const controllers = ["proxmo", ...Object.keys(variants).filter((name) => /^proxmo-(alpha|beta)-/.test(name))];
 
 /** The figures: each shows some variants, so that curves stay apart. */
 export const figures = [
-  { name: "estimators", title: "Estimators", variants: ["proxmo", "gigpo", "grpo", "rloo"] },
-  {
-    name: "proxmo",
-    title: "ProxMO, its presets and its parts",
-    variants: ["proxmo", "proxmo-paper", "proxmo-reference", "proxmo-without-psc", "proxmo-without-psa"],
-  },
+  { name: "estimators", title: "Estimators", variants: estimators },
+  { name: "proxmo", title: "ProxMO, its presets and its parts", variants: parts },
+  { name: "tau", title: "ProxMO's temperature τ", variants: temperatures },
+  { name: "controller", title: "ProxMO's controller", variants: controllers },
 ] as const;
 
-/** Settings of the learner that differ from an environment's defaults, so that a run ends within a minute or two. */
-export const settingsOf: Readonly<Record<string, Readonly<Record<string, string | number | boolean>>>> = {
-  scavenger: {
-    policy: "candidates",
-    "env.difficulty": 1,
-    learningRate: 2e-3,
-    totalEnvSteps: 150_000,
-  },
-  alfworld: { totalEnvSteps: 600_000 },
-};
+/** An experiment: an environment and settings of the learner that differ from its defaults. */
+export interface Setting {
+  /** What the reader should know of it, as the end of "Environment …,". */
+  about: string;
+  env: string;
+  values: Readonly<Record<string, string | number | boolean>>;
+  /** Every run starts from the weights that `proxima imitate` makes of the environment's demonstrations. */
+  afterImitation?: boolean;
+  /** The original games must be there: those that Proxima makes itself would be another experiment. */
+  needsData?: boolean;
+  variants: readonly string[];
+  totalEnvSteps: number;
+  /** Iterations between two evaluations. */
+  evalEvery: number;
+}
 
-/** The same for every run: as many steps in each iteration, so that curves share their grid, and one thread. */
-export const common = { stepsPerIteration: 2048, learnerThreads: 1, keepTrajectories: 0 } as const;
+/** One thread a run, and nothing kept that is not looked at. */
+const frugal = { learnerThreads: 1, keepTrajectories: 0 } as const;
+const games = { env: "alfworld", needsData: true, evalEvery: 8, variants: compared } as const;
+const fromImitation = { ...games, afterImitation: true, totalEnvSteps: 200_000 } as const;
+
+/** By name. Everything else is as the environment's training defaults say. */
+export const settings: Readonly<Record<string, Setting>> = {
+  scavenger: {
+    about: "the small text environment",
+    env: "scavenger",
+    // As many steps in each iteration, so that a run ends within a minute or two.
+    values: { ...frugal, stepsPerIteration: 2048, policy: "candidates", "env.difficulty": 1, learningRate: 2e-3 },
+    variants: compared,
+    totalEnvSteps: 150_000,
+    evalEvery: 4,
+  },
+  alfworld: {
+    ...games,
+    about: "the original training games, from scratch",
+    values: frugal,
+    totalEnvSteps: 700_000,
+  },
+  "alfworld-50": {
+    ...games,
+    about: "50 of the original training games, from scratch",
+    values: { ...frugal, "env.games": 50 },
+    totalEnvSteps: 700_000,
+  },
+  "alfworld-imitation": {
+    ...fromImitation,
+    about: "the original training games, after imitation of their walkthroughs",
+    values: { ...frugal, learningRate: 1e-3 },
+  },
+  "alfworld-imitation-50": {
+    ...fromImitation,
+    about: "50 of the original training games, after imitation of the walkthroughs of all",
+    values: { ...frugal, learningRate: 1e-3, "env.games": 50 },
+  },
+  "alfworld-sensitivity": {
+    ...fromImitation,
+    about: "the original training games, after imitation, with ProxMO's constants changed one at a time",
+    values: { ...frugal, learningRate: 1e-3 },
+    variants: [...new Set([...temperatures, ...controllers])],
+  },
+};

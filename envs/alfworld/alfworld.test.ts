@@ -92,6 +92,15 @@ test.each([
   expect(() => own().create().reset({ task, seed: 0 })).toThrow(`there is no task ${JSON.stringify(task)}`);
 });
 
+test("training can be confined to some games, of all types; evaluation is not", () => {
+  const few = own({ games: 12 }).tasks("train");
+  expect(few.size).toBe(12);
+  expect(few.at(11)).toBe(own().tasks("train").at(11));
+  expect(() => few.at(12)).toThrow("tasks 0 … 11");
+  expect(own({ games: 12 }).tasks("eval").size).toBe(own().tasks("eval").size);
+  expect(() => own({ games: 1.5 })).toThrow("games must be a whole number");
+});
+
 test("only the wanted types are played", () => {
   const source = own({ types: "Cool, Look" });
   const types = Array.from({ length: 4 }, (_, i) => source.taskType!(source.tasks("train").at(i)));

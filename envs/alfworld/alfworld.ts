@@ -104,10 +104,12 @@ class DataGames implements Games {
   readonly splits: readonly string[];
   readonly #games = new Map<string, SplitGames>();
   readonly #types: readonly TaskType[];
+  readonly #trainGames: number;
   readonly #sets = new Map<string, TaskSet>();
 
-  constructor(root: string, types: readonly TaskType[], cache: string | undefined) {
+  constructor(root: string, types: readonly TaskType[], trainGames: number, cache: string | undefined) {
     this.#types = types;
+    this.#trainGames = trainGames;
     const present = DATA_SPLITS.filter((split) => hasSplit(root, split));
     for (const split of present) this.#games.set(split, new SplitGames(root, split, cache));
     this.splits = ["train", "eval", ...present.filter((split) => split !== "train")];
@@ -137,7 +139,7 @@ class DataGames implements Games {
       names.sort((a, b) => order.get(a)! - order.get(b)! || (a < b ? -1 : 1));
       set = listed(
         split,
-        names.map((name) => `${real}/${name}`),
+        names.slice(0, split === "train" ? this.#trainGames : undefined).map((name) => `${real}/${name}`),
       );
       this.#sets.set(real, set);
     }
@@ -164,14 +166,16 @@ class DataGames implements Games {
 class HouseholdGames implements Games {
   readonly splits = ["train", "eval"];
   readonly #types: readonly TaskType[];
+  readonly #trainGames: number;
 
-  constructor(types: readonly TaskType[]) {
+  constructor(types: readonly TaskType[], trainGames: number) {
     this.#types = types;
+    this.#trainGames = trainGames;
   }
 
   tasks(split: string): TaskSet {
     if (!this.splits.includes(split)) throw unknownSplit(split, this.splits);
-    const size = split === "eval" ? EVAL_HOUSEHOLDS : Number.POSITIVE_INFINITY;
+    const size = split === "eval" ? EVAL_HOUSEHOLDS : this.#trainGames;
     return {
       size,
       at: (index) => {
@@ -215,11 +219,14 @@ function listed(split: string, names: readonly string[]): TaskSet {
 
 function openGames(args: EnvironmentArguments): Games {
   const types = parseTaskTypes(String(args.types));
+  const trainGames = Number(args.games) || Number.POSITIVE_INFINITY;
+  if (trainGames < 1 || !(Number.isSafeInteger(trainGames) || trainGames === Number.POSITIVE_INFINITY))
+    throw new RangeError(`alfworld: games must be a whole number, 0 for all, found ${args.games}`);
   const data = String(args.data);
-  if (data === "household") return new HouseholdGames(types);
+  if (data === "household") return new HouseholdGames(types, trainGames);
   const root = findData(data);
-  if (root === undefined) return new HouseholdGames(types);
-  return new DataGames(root, types, args.cache === true ? cacheFolder() : undefined);
+  if (root === undefined) return new HouseholdGames(types, trainGames);
+  return new DataGames(root, types, trainGames, args.cache === true ? cacheFolder() : undefined);
 }
 
 const definition: EnvironmentDefinition = {
@@ -232,6 +239,7 @@ const definition: EnvironmentDefinition = {
         'Folder with ALFWorld\'s json_2.1.1; "household" for games of its own making. Else $ALFWORLD_DATA, $PROXIMA_DATA or the cache, if they have it.',
     },
     types: { default: "", about: `Task types to play, separated by commas: ${TASK_TYPES.join(", ")}. Empty: all.` },
+    games: { default: 0, about: "Train on this many games only, of all types; 0: all there are." },
     maxEpisodeSteps: { default: 50, about: "Commands until the episode is truncated." },
     reward: { default: 1, about: "Reward of success." },
     invalidReward: { default: 0, about: "Added to the reward of a command that means nothing, such as -0.1." },
@@ -240,7 +248,13 @@ const definition: EnvironmentDefinition = {
       about: "Keep a pack of the games of a split in the cache, so that the next start is quick.",
     },
   },
-  trainingDefaults: { policy: "candidates", estimator: "proxmo", learningRate: 2e-3, totalEnvSteps: 1_200_000 },
+  trainingDefaults: {
+    policy: "candidates",
+    "policy.hidden": "32",
+    estimator: "proxmo",
+    learningRate: 2e-3,
+    totalEnvSteps: 1_200_000,
+  },
   load(args): EnvironmentSource {
     const maxEpisodeSteps = Number(args.maxEpisodeSteps);
     if (!Number.isSafeInteger(maxEpisodeSteps) || maxEpisodeSteps < 1) {

@@ -6,8 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Broker } from "../../deploy/broker.ts";
-import { findProgram, runProgram } from "../../deploy/broker-fetch.ts";
 import { testingBroker, testingProgram } from "../../deploy/testing-broker.ts";
+import { hasRuntime, outputOn } from "../testing/runtimes.ts";
 import type { Bus, StreamOptions } from "./bus.ts";
 import { BrokerTimeoutError, BusClosedError, ConnectError, RequestTimeoutError } from "./errors.ts";
 import { openBus } from "./index.ts";
@@ -269,32 +269,12 @@ describe.skipIf(!program)("connectNats()", () => {
       last: null,
       state: { messages: 0, bytes: 0, pending: 0 },
     };
-    const deno = join(import.meta.dir, "../../node_modules/.bin/deno");
-    const node = findProgram("node");
-    const run = async (command: string, args: string[]) =>
-      JSON.parse(await runProgram(command, args, { signal: AbortSignal.timeout(60_000) }));
-
-    test("Bun", async () => {
-      expect(await run(process.execPath, [script, broker?.url ?? ""])).toEqual(expected);
-    });
-
-    test("Deno", async () => {
-      expect(await run(deno, ["run", "--quiet", "--no-lock", "--allow-all", script, broker?.url ?? ""])).toEqual(
-        expected,
+    for (const runtime of ["bun", "deno", "node"] as const)
+      test.skipIf(!hasRuntime(runtime))(
+        `${runtime} (skipped where it is absent)`,
+        async () => expect(JSON.parse(await outputOn(runtime, script, broker?.url ?? ""))).toEqual(expected),
+        60_000,
       );
-    }, 60_000);
-
-    test.skipIf(!node)(
-      "Node, as one bundled file",
-      async () => {
-        const outdir = mkdtempSync(join(tmpdir(), "proxima-bundle-"));
-        cleanUps.push(() => rmSync(outdir, { recursive: true, force: true }));
-        const built = await Bun.build({ entrypoints: [script], target: "node", outdir, naming: "bundle.mjs" });
-        expect(built.success).toBe(true);
-        expect(await run(node as string, [join(outdir, "bundle.mjs"), broker?.url ?? ""])).toEqual(expected);
-      },
-      60_000,
-    );
   });
 });
 
