@@ -76,22 +76,23 @@ test("with one try the first product is taken as it is", () => {
 });
 
 describe.skipIf(smallData === undefined)("on the small catalogue", () => {
-  test("every demonstration is admissible and ends with a purchase, most with a perfect one", async () => {
+  test("every demonstration is admissible and succeeds; most tasks have one", async () => {
     const source = await webshop.load(resolveArguments(webshop, { data: smallData }));
     const env = source.create();
-    let perfect = 0;
+    let known = 0;
     for (let i = 0; i < 100; i++) {
       const task = source.tasks("train").at(i);
       const actions = (await source.demonstrate?.({ task, seed: 0 })) as string[];
+      if (actions.length === 0) continue;
+      known++;
       let turn: Turn | Transition = await env.reset({ task, seed: 0 });
       for (const action of actions) {
         expect(turn.admissible).toContain(action);
         turn = await env.step(action);
       }
-      expect(turn).toMatchObject({ terminated: true, valid: true });
-      if ((turn as Transition).success) perfect++;
+      expect(turn).toMatchObject({ terminated: true, valid: true, success: true });
     }
-    expect(perfect).toBeGreaterThan(60);
+    expect(known).toBeGreaterThan(60);
   });
 
   test("searches typed freely have no demonstrations", async () => {

@@ -249,14 +249,14 @@ const definition: EnvironmentDefinition = {
   },
 };
 
-/** What a shopper by rule does. */
+/** What a shopper by rule does where that is a success, otherwise nothing. */
 function shopped(env: WebShop, task: string): readonly Action[] {
   const shopper = new Shopper();
   const actions: string[] = [];
   for (let turn: Turn | Transition = env.reset({ task, seed: 0 }); ; ) {
     actions.push(shopper.next(turn));
     const next = env.step(actions[actions.length - 1]);
-    if (next.terminated || next.truncated) return actions;
+    if (next.terminated || next.truncated) return next.success ? actions : [];
     turn = next;
   }
 }
