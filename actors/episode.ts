@@ -23,11 +23,18 @@ export interface PlayedEpisode {
   outcome: Outcome;
 }
 
+export interface EpisodeLimits {
+  /** For each reset and step of the environment. */
+  stepTimeoutMs: number;
+  /** An episode that has not ended after this many steps is cut there; 0 or absent: it may take as long as the environment lets it. */
+  interruptAfter?: number;
+}
+
 export class Episode {
   readonly #environment: Environment;
   readonly #encoder: EpisodeEncoder;
   readonly #recorder = new Recorder();
-  readonly #stepTimeoutMs: number;
+  readonly #limits: EpisodeLimits;
   /** Hash from which the uniform number of step t is drawn. */
   readonly seed: number;
   #turn: Turn | undefined;
@@ -37,11 +44,11 @@ export class Episode {
     environment: Environment,
     policy: Pick<Policy, "encoder">,
     lineage: EpisodeLineage,
-    stepTimeoutMs: number,
+    limits: EpisodeLimits,
   ) {
     this.#environment = environment;
     this.#encoder = policy.encoder();
-    this.#stepTimeoutMs = stepTimeoutMs;
+    this.#limits = limits;
     this.seed = mix32(lineage.runSeed, lineage.iteration, lineage.group, lineage.member);
   }
 
@@ -93,7 +100,8 @@ export class Episode {
 
   finish(): PlayedEpisode {
     const outcome = this.#outcome ?? { type: "noResult", reason: "abandoned" };
-    return outcome.type === "noResult" ? { outcome } : { outcome, steps: this.#recorder.steps() };
+    if (outcome.type !== "noResult") return { outcome, steps: this.#recorder.steps() };
+    return { outcome: { ...outcome, played: this.#recorder.count } };
   }
 
   /** A Gaussian knows no bounds, an environment's box does; what was drawn is what is recorded. */
@@ -115,6 +123,13 @@ export class Episode {
     this.#turn = transition;
     if (terminated) this.#outcome = { type: "finished", success, return: this.#recorder.return };
     else if (truncated) this.#outcome = { type: "truncated", success, return: this.#recorder.return };
+    else if (this.#recorder.count === this.#limits.interruptAfter) this.#outcome = this.#cut();
+  }
+
+  /** A cut episode is no success: it has not got there in the steps it was given. */
+  #cut(): Outcome {
+    const success = this.#environment.spec.hasSuccess ? false : undefined;
+    return { type: "truncated", success, return: this.#recorder.return, interrupted: true };
   }
 
   /** Stays synchronous for synchronous environments; gives others a deadline. */
@@ -122,7 +137,7 @@ export class Episode {
     try {
       const value = call();
       if (!(value instanceof Promise)) return then(value);
-      return withDeadline(value, this.#stepTimeoutMs, what)
+      return withDeadline(value, this.#limits.stepTimeoutMs, what)
         .then(then)
         .catch((error) => this.#fail(what, error));
     } catch (error) {

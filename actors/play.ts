@@ -9,6 +9,9 @@ import { stepUniforms } from "../policy/sampling.ts";
 import type { Model } from "../policy/tensor/tensors.ts";
 import type { Episode } from "./episode.ts";
 
+/** A slow environment holds the others up for no longer than this; most answer together, which makes for large batches. */
+const PATIENCE_MS = 50;
+
 export class Table {
   readonly #policy: Policy;
   readonly #model: Model;
@@ -17,6 +20,8 @@ export class Table {
   readonly #draws: number;
   #uniforms = new Float64Array(0);
   #live: Episode[] = [];
+  /** Those whose environment has not answered yet: they sit out. */
+  readonly #busy = new Map<Episode, { since: number; answered: Promise<void> }>();
 
   constructor(policy: Policy, model: Model, options: { greedy: boolean }) {
     this.#policy = policy;
@@ -35,9 +40,29 @@ export class Table {
     this.#live.push(episode);
   }
 
-  /** One action for every live episode; returns those that ended. */
+  /** An episode is taken out between two ticks. */
+  leave(episode: Episode): void {
+    this.#live = this.#live.filter((e) => e !== episode);
+    this.#busy.delete(episode);
+  }
+
+  /** Since when the slowest environment has been at its step, by the monotonic clock. */
+  get busySince(): number | undefined {
+    return this.#busy.values().next().value?.since;
+  }
+
+  /** One action for every live episode that knows its turn; returns those that ended. */
   async tick(): Promise<Episode[]> {
-    const live = this.#live;
+    const live = this.#busy.size ? this.#live.filter((e) => !this.#busy.has(e)) : this.#live;
+    if (live.length) await this.#act(live);
+    if (this.#busy.size) await this.#answers();
+    // The batch may have grown while it waited.
+    const ended = this.#live.filter((e) => e.ended);
+    if (ended.length) this.#live = this.#live.filter((e) => !e.ended);
+    return ended;
+  }
+
+  async #act(live: readonly Episode[]): Promise<void> {
     const draws = this.#draws;
     if (this.#uniforms.length < live.length * draws) this.#uniforms = new Float64Array(2 * live.length * draws);
     this.#rows.clear();
@@ -47,16 +72,23 @@ export class Table {
     }
     const decided = act(this.#model, this.#policy, this.#rows.finish(), this.#uniforms, { greedy: this.#greedy });
     const { choices, vectors, logProbs } = decided instanceof Promise ? await decided : decided;
-    const waits: Promise<void>[] = [];
+    const since = performance.now();
     for (let i = 0; i < live.length; i++) {
+      const episode = live[i];
       const action = choices ? choices[i] : vectors!.slice(i * draws, (i + 1) * draws);
-      const wait = live[i].act(action, logProbs[i]);
-      if (wait) waits.push(wait);
+      const wait = episode.act(action, logProbs[i]);
+      if (wait) this.#busy.set(episode, { since, answered: wait.then(() => void this.#busy.delete(episode)) });
     }
-    if (waits.length) await Promise.all(waits);
-    // The batch may have grown while it waited.
-    const ended = live.filter((e) => e.ended);
-    if (ended.length) this.#live = this.#live.filter((e) => !e.ended);
-    return ended;
+  }
+
+  /** Until every environment has answered, or patience ends. */
+  async #answers(): Promise<void> {
+    let timer: ReturnType<typeof setTimeout>;
+    const patience = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, PATIENCE_MS);
+    });
+    const all = Promise.all([...this.#busy.values()].map(({ answered }) => answered));
+    await Promise.race([all, patience]);
+    clearTimeout(timer!);
   }
 }

@@ -5,6 +5,7 @@
  */
 import { hostname } from "node:os";
 import type { Environment, EnvironmentSource } from "../envs/environment.ts";
+import { type Activity, encodeHeartbeat } from "../policy/heartbeat.ts";
 import type { Policy } from "../policy/policy.ts";
 import type { RunState } from "../policy/run-state.ts";
 import type { TensorProvider } from "../policy/tensor/tensors.ts";
@@ -14,6 +15,7 @@ import { DecodeError, decodeGroupTask, encodeTrajectory } from "../proto/codec.t
 import type { Subjects } from "../proto/subjects.ts";
 import type { GroupTask, Lineage } from "../proto/trajectory.ts";
 import { Episode, type PlayedEpisode } from "./episode.ts";
+import { Occupancy } from "./occupancy.ts";
 import { Versions } from "./versions.ts";
 import type { HeldWeights, WeightsClient } from "./weights-client.ts";
 
@@ -52,13 +54,19 @@ interface Group {
   held?: HeldWeights;
   unstored: number;
   failed: boolean;
+  /** When it was taken, by the monotonic clock. */
+  since: number;
 }
 
 interface Seat {
   group: Group;
   member: number;
   environment: Environment;
+  since: number;
 }
+
+/** A wait shorter than this is not worth telling. */
+const BRIEF_MS = 1000;
 
 export class RolloutActor {
   readonly #deps: RolloutDependencies;
@@ -68,6 +76,12 @@ export class RolloutActor {
   readonly #seats = new Map<Episode, Seat>();
   readonly #idle: Environment[] = [];
   readonly #waiting = new Set<() => void>();
+  /** Since when each finished episode waits to be stored. */
+  readonly #storing = new Set<{ since: number }>();
+  readonly #slots: number;
+  readonly #occupancy: Occupancy;
+  /** The weights whose arrival has been heeded. */
+  #heeded: HeldWeights | undefined;
   /** Of the task taken last. */
   #groupSize = 8;
   episodes = 0;
@@ -77,6 +91,8 @@ export class RolloutActor {
     this.#deps = deps;
     this.#options = options;
     this.#versions = new Versions(deps.policy, deps.provider);
+    this.#slots = Math.min(options.slots, deps.source.maxSideBySide ?? options.slots);
+    this.#occupancy = new Occupancy(this.#slots);
   }
 
   /** Plays until the signal aborts, then drains: starts nothing new, plays out what is live, gives the rest back. */
@@ -90,6 +106,7 @@ export class RolloutActor {
         if (signal.aborted && drainBefore === Number.POSITIVE_INFINITY)
           drainBefore = Date.now() + this.#options.drainTimeoutMs;
         if (!this.#versions.live) await this.#somethingToPlay(signal);
+        this.#interruptVoid();
         for (const episode of await this.#versions.tick()) this.#finish(episode);
         if (performance.now() - yieldedAt > 1) {
           await new Promise((resolve) => setImmediate(resolve)); // let the sockets speak
@@ -107,9 +124,8 @@ export class RolloutActor {
   }
 
   async #feed(signal: AbortSignal): Promise<void> {
-    const slots = Math.min(this.#options.slots, this.#deps.source.maxSideBySide ?? this.#options.slots);
     while (!signal.aborted) {
-      const free = slots - this.#taken();
+      const free = this.#slots - this.#taken();
       if (free <= 0) {
         await this.#changed(signal);
         continue;
@@ -140,7 +156,7 @@ export class RolloutActor {
 
   async #start(delivery: Delivery, signal: AbortSignal): Promise<void> {
     const task = decodeGroupTask(delivery.data);
-    const group: Group = { task, delivery, unstored: task.members.length, failed: false };
+    const group: Group = { task, delivery, unstored: task.members.length, failed: false, since: performance.now() };
     this.#groupSize = task.members.length;
     this.#groups.add(group);
     try {
@@ -186,11 +202,25 @@ export class RolloutActor {
     const { task } = group;
     const environment = this.#idle.pop() ?? source.create();
     const lineage = { runSeed: state.seed, iteration: task.iteration, group: task.group, member };
-    const episode = new Episode(environment, policy, lineage, this.#options.stepTimeoutMs);
-    this.#seats.set(episode, { group, member, environment });
+    const { stepTimeoutMs } = this.#options;
+    const episode = new Episode(environment, policy, lineage, { stepTimeoutMs, interruptAfter: state.interruptAfter });
+    this.#seats.set(episode, { group, member, environment, since: performance.now() });
     await episode.reset({ task: task.task, seed: task.seed });
     if (episode.ended) this.#finish(episode);
     else this.#versions.table(group.held!).seat(episode);
+  }
+
+  /** Ends what plays for an iteration that the learner has closed: whoever is not awaited any more only takes up room. */
+  #interruptVoid(): void {
+    const held = this.#deps.weights.current();
+    if (held === this.#heeded) return;
+    this.#heeded = held;
+    for (const [episode, { group }] of this.#seats) {
+      if (!group.held || !held || !isVoid(group.task, held) || !episode.turn) continue;
+      this.#versions.table(group.held).leave(episode);
+      episode.abandon("interrupted: its iteration is over");
+      this.#finish(episode);
+    }
   }
 
   /** Publishes an ended episode at once; the task is acknowledged when the last member of its group is stored. */
@@ -223,13 +253,18 @@ export class RolloutActor {
       actor: this.#options.name,
       weights: held!.version,
     };
+    const storing = { since: performance.now() };
+    this.#storing.add(storing);
     try {
       await this.#store(task, lineage, played);
     } catch (error) {
       group.failed = true;
       this.#deps.log(`could not store episode ${iteration}/${task.group}/${member}: ${(error as Error).message}`);
     }
-    if (--group.unstored > 0) return;
+    this.#storing.delete(storing);
+    group.unstored--;
+    this.#occupancy.change(this.#taken());
+    if (group.unstored > 0) return;
     if (group.failed) group.delivery.nak(1000);
     else
       await group.delivery
@@ -287,16 +322,36 @@ export class RolloutActor {
   #heartbeat(): void {
     for (const { delivery } of this.#groups) delivery.working();
     const { name } = this.#options;
-    const entry = {
+    const beat = {
       actor: name,
       host: hostname(),
       pid: process.pid,
+      ...this.#activity(),
+      slots: this.#slots,
+      idleShare: this.#occupancy.idleShare(this.#taken()),
       groups: this.#groups.size,
       episodes: this.episodes,
       envSteps: this.envSteps,
       weights: this.#deps.weights.current()?.version.counter ?? -1,
     };
-    this.#deps.directory.put(name, new TextEncoder().encode(JSON.stringify(entry))).catch(() => {});
+    this.#deps.directory.put(name, encodeHeartbeat(beat)).catch(() => {});
+  }
+
+  /** The wait that has lasted longest, where there is one. */
+  #activity(): { doing: Activity; forMs: number } {
+    const now = performance.now();
+    let longest: { doing: Activity; forMs: number } = { doing: this.#groups.size ? "playing" : "tasks", forMs: 0 };
+    if (!this.#groups.size) longest.forMs = now - this.#occupancy.changedAt;
+    const consider = (doing: Activity, since: number) => {
+      const forMs = now - since;
+      if (forMs > BRIEF_MS && forMs > longest.forMs) longest = { doing, forMs };
+    };
+    const { busySince } = this.#versions;
+    if (busySince !== undefined) consider("step", busySince);
+    for (const { since } of this.#storing) consider("room", since);
+    for (const { held, since } of this.#groups) if (!held) consider("weights", since);
+    for (const [{ turn }, { since }] of this.#seats) if (!turn) consider("step", since); // its reset is under way
+    return longest;
   }
 
   async #somethingToPlay(signal: AbortSignal): Promise<void> {
@@ -312,6 +367,7 @@ export class RolloutActor {
 
   /** A group has started or ended. */
   #wake(): void {
+    this.#occupancy.change(this.#taken());
     for (const resolve of this.#waiting) resolve();
     this.#waiting.clear();
   }

@@ -2,7 +2,9 @@
  * An actor's life: finds its run on the bus, loads the environment and policy that the run's state names, and plays. When the
  * learner restarts or moves, the state changes and the actor joins again; it needs no restart of its own.
  */
+import { hostname } from "node:os";
 import { loadEnvironment } from "../envs/registry.ts";
+import { encodeHeartbeat, HEARTBEAT_TTL_MS } from "../policy/heartbeat.ts";
 import { createPolicy } from "../policy/registry.ts";
 import { decodeRunState, type RunState, runStateKey } from "../policy/run-state.ts";
 import type { TensorProvider } from "../policy/tensor/tensors.ts";
@@ -20,8 +22,6 @@ export interface ActorDependencies {
 
 /** A task that is not extended for this long goes to another actor. */
 const TASK_ACK_WAIT_MS = 5_000;
-/** An actor that has not been heard of for this long leaves the directory. */
-const HEARTBEAT_TTL_MS = 5_000;
 
 /** Plays for the run until the signal aborts, then drains. Throws when it cannot join within `joinTimeoutMs`. */
 export async function runActor(config: ActorConfig, deps: ActorDependencies, signal: AbortSignal): Promise<void> {
@@ -63,14 +63,15 @@ async function play(
     encoding: state.weightsEncoding,
   });
   try {
-    await weights.waitFor(() => true, { timeoutMs: config.joinTimeoutMs, signal });
+    const directory = await bus.keyValue(subjects.directoryBucket, { ttlMs: HEARTBEAT_TTL_MS });
+    const joining = sayThatItJoins(directory, config);
+    await weights.waitFor(() => true, { timeoutMs: config.joinTimeoutMs, signal }).finally(joining.stop);
     const tasks = await bus.puller({
       stream: subjects.taskStream,
       durable: subjects.taskConsumer,
       ackWaitMs: TASK_ACK_WAIT_MS,
       maxAckPending: 65_536,
     });
-    const directory = await bus.keyValue(subjects.directoryBucket, { ttlMs: HEARTBEAT_TTL_MS });
     log(`plays ${source.spec.id} for run ${state.run} with weights version ${weights.current()!.version.counter}`);
     const actor = new RolloutActor(
       { bus, subjects, tasks, directory, weights, state, source, policy, provider, log },
@@ -83,6 +84,30 @@ async function play(
   } finally {
     weights.close();
   }
+}
+
+/** Heartbeats of an actor that has no weights yet. */
+function sayThatItJoins(directory: KeyValue, { name, slots }: ActorConfig): { stop(): void } {
+  const since = performance.now();
+  const say = () => {
+    const beat = {
+      actor: name,
+      host: hostname(),
+      pid: process.pid,
+      doing: "weights" as const,
+      forMs: performance.now() - since,
+      slots,
+      idleShare: 1,
+      groups: 0,
+      episodes: 0,
+      envSteps: 0,
+      weights: -1,
+    };
+    directory.put(name, encodeHeartbeat(beat)).catch(() => {});
+  };
+  say();
+  const timer = setInterval(say, TASK_ACK_WAIT_MS / 4);
+  return { stop: () => clearInterval(timer) };
 }
 
 /** The run's state now and whenever it changes. Throws when there is none within the deadline. */

@@ -28,6 +28,12 @@ export class Versions {
     return this.#versions.reduce((n, v) => n + v.table.live, 0);
   }
 
+  /** Since when the slowest environment has been at its step, by the monotonic clock. */
+  get busySince(): number | undefined {
+    for (const { table } of this.#versions) if (table.busySince !== undefined) return table.busySince; // the oldest version
+    return undefined;
+  }
+
   /** The table that plays with these weights. */
   table(held: HeldWeights): Table {
     let version = this.#versions.find((v) => v.held === held);

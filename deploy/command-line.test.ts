@@ -24,7 +24,8 @@ describe("the command line", () => {
   test("lists every command in its help", async () => {
     const { code, out } = await type("help");
     expect(code).toBe(0);
-    for (const [name, { summary }] of Object.entries(commands)) expect(out).toContain(`${name.padEnd(7)}  ${summary}`);
+    const lines = out.split("\n").map((line) => line.trim().replace(/ +/, " "));
+    for (const [name, { summary }] of Object.entries(commands)) expect(lines).toContain(`${name} ${summary}`);
     expect((await type()).out).toBe(out);
   });
 

@@ -28,9 +28,25 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: "train a run whose actors are elsewhere",
     load: () => import("./commands/learner.ts"),
   },
+  pause: {
+    summary: "let a run rest after the iteration under way",
+    load: async () => ({ command: (await import("./commands/control.ts")).pause }),
+  },
+  resume: {
+    summary: "let a paused run go on",
+    load: async () => ({ command: (await import("./commands/control.ts")).resume }),
+  },
+  checkpoint: {
+    summary: "have a run write a checkpoint now",
+    load: async () => ({ command: (await import("./commands/control.ts")).checkpoint }),
+  },
   actor: {
     summary: "play episodes for a run",
     load: () => import("./commands/actor.ts"),
+  },
+  doctor: {
+    summary: "look at this machine, or at a run: what is wrong, who waits for whom, what to try",
+    load: () => import("./commands/doctor.ts"),
   },
   env: {
     summary: "list environments, check one of your own, or serve one to other processes",

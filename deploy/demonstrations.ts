@@ -48,7 +48,9 @@ export async function demonstrations(
       signal?.throwIfAborted();
       const start = { task: tasks.at(indices.next().value!), seed: mix32(seed, DEMONSTRATION, group) };
       const lineage = { runSeed: seed, iteration: 0, group, member: 0 };
-      const episode = new Episode(environment, recording, lineage, options.stepTimeoutMs ?? 30_000);
+      const episode = new Episode(environment, recording, lineage, {
+        stepTimeoutMs: options.stepTimeoutMs ?? 30_000,
+      });
       const reason = await follow(episode, start, () => demonstrate.call(source, start), spec.action);
       const { outcome, steps } = episode.finish();
       if (reason !== undefined) refused[reason] = (refused[reason] ?? 0) + 1;

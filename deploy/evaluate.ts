@@ -94,7 +94,9 @@ export async function evaluate(
         const task = tasks.at(indices.next().value!);
         const environment = idle.pop() ?? source.create();
         const lineage = { runSeed: mix32(seed, EVALUATION), iteration: 0, group: next, member: 0 };
-        const episode = new Episode(environment, policy, lineage, options.stepTimeoutMs ?? 30_000);
+        const episode = new Episode(environment, policy, lineage, {
+          stepTimeoutMs: options.stepTimeoutMs ?? 30_000,
+        });
         playing.set(episode, { task, environment });
         await episode.reset({ task, seed: mix32(seed, EVALUATION, next) });
         if (episode.ended) finish(episode);

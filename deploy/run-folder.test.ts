@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { createRunFolder, readRunFolder, resumeRunFolder, runNames, storeConfig } from "./run-folder.ts";
@@ -41,6 +41,17 @@ describe("a run's folder", () => {
     resumeRunFolder(root, "a").release();
     writeFileSync(join(first.path, "learner.lock"), `another-host ${pid}`);
     expect(() => resumeRunFolder(root, "a")).toThrow("another-host");
+  });
+
+  test("is free again when the learner that held it died before it had written its name", () => {
+    const first = createRunFolder(root, { name: "a", env: "cartpole" });
+    storeConfig(first, "x = 1\n");
+    const lock = join(first.path, "learner.lock");
+    writeFileSync(lock, "");
+    expect(() => resumeRunFolder(root, "a")).toThrow("is being trained"); // perhaps it is just about to
+    const longAgo = new Date(Date.now() - 60_000);
+    utimesSync(lock, longAgo, longAgo);
+    resumeRunFolder(root, "a").release();
   });
 
   test("keeps an earlier configuration beside the new one", () => {

@@ -9,7 +9,9 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
+  statSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
@@ -27,6 +29,8 @@ export interface RunFolder {
   readonly weights: string;
   readonly trajectories: string;
   readonly logs: string;
+  /** What was worth telling a person, with the time; see notices.ts. */
+  readonly notices: string;
   /** TensorBoard reads `path` itself; its files lie beside metrics.jsonl. */
   readonly events: string;
   /** Gives up the right to write. */
@@ -123,6 +127,7 @@ function pathsOf(root: string, name: string): Omit<RunFolder, "release"> {
     weights: join(path, "weights.safetensors"),
     trajectories: join(path, "trajectories"),
     logs: join(path, "logs"),
+    notices: join(path, "notices.jsonl"),
     events: path,
   };
 }
@@ -134,20 +139,30 @@ function openFolder(root: string, name: string): RunFolder {
   return { ...paths, release };
 }
 
+/** Killed between making a lock and writing its name into it; nobody takes that long. */
+const EMPTY_LOCK_MS = 1_000;
+
 /** Held by host and process id, so that what a crash leaves behind is known to be dead. */
 function lock(path: string, run: string): () => void {
   const mine = `${hostname()} ${process.pid}`;
   for (;;) {
     try {
       const file = openSync(path, "wx");
-      writeSync(file, mine);
-      closeSync(file);
+      try {
+        writeSync(file, mine);
+      } catch (error) {
+        rmSync(path, { force: true }); // on a full disk: an empty lock would lock everybody out
+        throw error;
+      } finally {
+        closeSync(file);
+      }
       return () => rmSync(path, { force: true });
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
     }
     const [host, pid] = readFileSync(path, "utf8").split(" ");
-    if (host === hostname() && !isAlive(Number(pid))) {
+    const isForgotten = host === "" && Date.now() - statSync(path).mtimeMs > EMPTY_LOCK_MS;
+    if (isForgotten || (host === hostname() && !isAlive(Number(pid)))) {
       rmSync(path, { force: true });
       continue;
     }
@@ -158,7 +173,8 @@ function lock(path: string, run: string): () => void {
   }
 }
 
-function isAlive(pid: number): boolean {
+/** Whether a process of this machine runs. */
+export function isAlive(pid: number): boolean {
   if (!Number.isSafeInteger(pid) || pid <= 0) return false;
   try {
     process.kill(pid, 0);
@@ -177,5 +193,8 @@ export function storeConfig(folder: Pick<RunFolder, "path" | "config">, text: st
     while (existsSync(join(folder.path, `config.${n}.toml`))) n++;
     writeFileSync(join(folder.path, `config.${n}.toml`), earlier);
   }
-  writeFileSync(folder.config, text);
+  // Whole or not at all: a run cannot go on without it, and the disk may be full.
+  const whole = `${folder.config}.writing`;
+  writeFileSync(whole, text);
+  renameSync(whole, folder.config);
 }

@@ -6,6 +6,8 @@ import { tensorBoardFile } from "../learner/metrics/tensorboard.ts";
 import { type ReadyInfo, type RunDependencies, runLearner } from "../learner/run.ts";
 import { tensorProvider } from "../policy/tensor/provider.ts";
 import type { Bus } from "../proto/bus/index.ts";
+import { announceLearner } from "./learner-link.ts";
+import { keepNotice } from "./notices.ts";
 import type { Output } from "./output.ts";
 import { colours, liveView, noColours, ProgressState, type ProgressView, plainView } from "./progress-view.ts";
 import type { RunFolder } from "./run-folder.ts";
@@ -28,7 +30,9 @@ export async function trainRun(options: TrainRunOptions) {
   let sinks: MetricsSink | undefined;
   let view: ProgressView | undefined;
   let status: ReadyInfo["status"] | undefined;
+  let silence: (() => void) | undefined;
   const note = (message: string) => {
+    keepNotice(folder, message);
     output.event("notice", { message });
     if (view) view.note(message);
     else output.say(message);
@@ -57,6 +61,7 @@ export async function trainRun(options: TrainRunOptions) {
             iterations: config.iterations,
           });
           status = info.status;
+          silence = announceLearner(folder.path, info.weightsAddress);
           state.watch(() => status?.());
           for (const { iteration, envSteps, values } of metrics.kept) state.restore(iteration, envSteps, values);
           const resumeAfterEnvSteps = resumedFrom === undefined ? undefined : state.envSteps;
@@ -84,6 +89,7 @@ export async function trainRun(options: TrainRunOptions) {
   } finally {
     signal.removeEventListener("abort", announceStop);
     status = undefined;
+    silence?.();
     view?.close();
     sinks?.flush();
     sinks?.close();

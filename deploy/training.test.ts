@@ -93,7 +93,7 @@ describe("a run in sync mode", () => {
     expect([...before, ...after].map((r) => r.values)).toEqual(whole.map((r) => r.values));
     const uniform = await train({ ...run, iterations: 4, taskSampling: "uniform" }, 1);
     expect(uniform.map((r) => r.values)).not.toEqual(whole.map((r) => r.values));
-  });
+  }, 30_000);
 
   test("accounts for every episode it started", async () => {
     const records = await train(cartpole, 2);

@@ -23,6 +23,7 @@ const builtIns: Readonly<Record<string, () => Promise<{ default: EnvironmentDefi
   scavenger: () => import("./scavenger.ts"),
   webshop: () => import("./webshop/webshop.ts"),
   remote: () => import("./remote.ts"),
+  openenv: () => import("./openenv.ts"),
 };
 
 export const builtInIds: readonly string[] = Object.keys(builtIns);

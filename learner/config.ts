@@ -135,6 +135,34 @@ export const runSchema = defineConfig({
       default: false,
       about: "Ask for further groups in place of dropped ones (DAPO's dynamic sampling).",
     },
+    overSample: {
+      section: "sampling",
+      type: "number",
+      default: 0,
+      min: 0,
+      max: 4,
+      unit: "share of the groups",
+      about: "Ask for this share of groups more than are awaited; which ones then train depends on who is fast.",
+    },
+    completionRatio: {
+      section: "sampling",
+      type: "number",
+      default: 1,
+      above: 0,
+      max: 1,
+      unit: "share of a group",
+      about:
+        "A group is ready with this share of its members; the rest is dropped as straggler, short episodes are favoured.",
+    },
+    interruptAfter: {
+      section: "sampling",
+      type: "integer",
+      default: 0,
+      min: 0,
+      unit: "environment steps",
+      about:
+        "Cut episodes that have not ended by then, as truncated and without success; 0: only the environment cuts.",
+    },
     maxAttempts: {
       section: "sampling",
       type: "integer",

@@ -1,9 +1,11 @@
 /** What the learner's gRPC service may do to a running learner. */
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { EnvironmentSpec } from "../envs/environment.ts";
 import { Phase } from "../proto/gen/proxima/v1/learner_pb.ts";
 import { StatusError, status } from "../proto/grpc.ts";
 import type { Learner } from "./learner.ts";
 import type { LearnerControls } from "./learner-service.ts";
+import type { Diagnosis } from "./watchdog.ts";
 import type { WeightsServer } from "./weights-server.ts";
 
 interface Controlled {
@@ -11,15 +13,17 @@ interface Controlled {
   environment: EnvironmentSpec;
   learner: Learner;
   server(): WeightsServer;
+  diagnose(): Diagnosis;
 }
 
-export function learnerControls({ run, environment, learner, server }: Controlled): LearnerControls {
+export function learnerControls({ run, environment, learner, server, diagnose }: Controlled): LearnerControls {
   return {
     status() {
       const { section, paused } = learner.status();
       const { counters } = learner;
       const { started, trained, inFlight, reasons } = learner.ledger.balance();
       const counts = Object.entries(reasons).map(([reason, count]) => [reason, BigInt(count)]);
+      const { what, sinceMs, advice } = diagnose();
       const newest = server().newest?.version;
       return {
         run,
@@ -37,12 +41,17 @@ export function learnerControls({ run, environment, learner, server }: Controlle
         environment: { generation: 0n, environmentId: environment.id, canaryShare: 1 },
         subscribers: server()
           .subscribers()
-          .map(({ actor, held, lagVersions }) => ({
+          .map(({ actor, peer, held, lagVersions, connectedAtMs, refused, refusedReason }) => ({
             actor,
+            peer,
             heldCounter: held && BigInt(held.counter),
             lagVersions: BigInt(lagVersions),
+            connectedSince: timestampFromMs(connectedAtMs),
+            refused: BigInt(refused),
+            refusedReason,
           })),
-        pausedReason: paused ?? "",
+        waiting: { what, since: timestampFromMs(Math.round(sinceMs)), advice },
+        pausedReason: paused?.reason ?? "",
       };
     },
     pause(reason) {

@@ -24,6 +24,9 @@ export interface InboxOptions {
   onDeadLetter(subject: string, reason: string): void;
 }
 
+/** More are not remembered: an actor that has not answered by then never will. */
+const MAX_LATE = 65_536;
+
 const keyOf = (n: MemberName) => `${n.iteration}/${n.group}/${n.member}`;
 
 export class Inbox {
@@ -32,8 +35,12 @@ export class Inbox {
   readonly #received = new Map<number, Map<string, Trajectory>>();
   readonly #held = new Map<string, Delivery>();
   readonly #waiters = new Set<() => void>();
-  /** When the last message arrived, and from whom, for the watchdog. */
+  /** For the watchdog: the last episodes with and without a result. */
   lastArrival: { atMs: number; actor: string } | undefined;
+  lastNoResult: { atMs: number; actor: string; reason: string } | undefined;
+  /** Members that were not awaited; their lengths tell what leaving them out favours. */
+  readonly #late = new Set<string>();
+  #lateLengths: number[] = [];
   /** Why no further message is taken. */
   #failure: unknown;
 
@@ -60,14 +67,27 @@ export class Inbox {
     return deliveries.length;
   }
 
-  /** The trajectories of an iteration once each of its members has arrived; `onQuiet` runs whenever `quietMs` pass without a message. */
-  async collect(iteration: number, quietMs: number, onQuiet: () => void, signal: AbortSignal): Promise<Trajectory[]> {
-    while (this.#options.ledger.isWaiting(iteration)) {
+  /** The trajectories of an iteration once enough of its members have arrived. The watchdog tells of a wait that is long. */
+  async collect(iteration: number, isEnough: () => boolean, signal: AbortSignal): Promise<Trajectory[]> {
+    while (!isEnough()) {
       signal.throwIfAborted();
       if (this.#failure) throw this.#failure;
-      if (!(await this.#nextArrival(quietMs, signal))) onQuiet();
+      await this.#nextArrival(signal);
     }
     return [...(this.#received.get(iteration)?.values() ?? [])];
+  }
+
+  /** A member has been dropped as it did not come in time; what arrives of it is only measured. */
+  giveUp(name: MemberName): void {
+    this.#late.add(keyOf(name));
+    if (this.#late.size > MAX_LATE) this.#late.delete(this.#late.values().next().value!);
+  }
+
+  /** Steps of each episode that came too late, or was interrupted for it, since this was asked last. */
+  takeLateLengths(): number[] {
+    const lengths = this.#lateLengths;
+    this.#lateLengths = [];
+    return lengths;
   }
 
   /** A trajectory as it came over the wire, until its iteration is released. */
@@ -103,11 +123,15 @@ export class Inbox {
       await this.#deadLetter(delivery, name, error.message);
       return;
     }
-    this.lastArrival = { atMs: Date.now(), actor: trajectory.lineage.actor };
-    if (trajectory.outcome.type === "noResult") {
-      await this.#noResult(delivery, name!, trajectory.outcome.reason);
+    const { outcome, lineage, steps } = trajectory;
+    if (this.#late.delete(keyOf(name!)))
+      this.#lateLengths.push(steps?.count ?? (outcome.type === "noResult" ? (outcome.played ?? 0) : 0));
+    if (outcome.type === "noResult") {
+      this.lastNoResult = { atMs: Date.now(), actor: lineage.actor, reason: outcome.reason };
+      await this.#noResult(delivery, name!, outcome.reason);
       return;
     }
+    this.lastArrival = { atMs: Date.now(), actor: lineage.actor };
     this.#keep(delivery, name!, trajectory);
   }
 
@@ -156,19 +180,16 @@ export class Inbox {
     await delivery.ack();
   }
 
-  #nextArrival(timeoutMs: number, signal: AbortSignal): Promise<boolean> {
+  /** Until messages have come, or the signal aborts. */
+  #nextArrival(signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
-      const finish = (arrived: boolean) => {
-        clearTimeout(timer);
+      const wake = () => {
         this.#waiters.delete(wake);
-        signal.removeEventListener("abort", abort);
-        resolve(arrived);
+        signal.removeEventListener("abort", wake);
+        resolve();
       };
-      const wake = () => finish(true);
-      const abort = () => finish(true);
-      const timer = setTimeout(() => finish(false), timeoutMs);
       this.#waiters.add(wake);
-      signal.addEventListener("abort", abort);
+      signal.addEventListener("abort", wake);
     });
   }
 }

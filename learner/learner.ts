@@ -70,8 +70,14 @@ export interface LearnerStatus {
   groupsWanted: number;
   /** Asked for and not yet arrived, of this iteration and those ahead. */
   episodesInFlight: number;
+  iteration: number;
   /** Why it is paused, in the words of whoever paused it. */
-  paused?: string;
+  paused?: { reason: string; sinceMs: number };
+  /** Iterations in a row that trained nothing. */
+  withoutSignal: number;
+  /** The newest episode with and without a result; times in ms since 1970. */
+  lastArrival?: { atMs: number; actor: string };
+  lastNoResult?: { atMs: number; actor: string; reason: string };
 }
 
 export class Learner {
@@ -96,7 +102,7 @@ export class Learner {
   /** Set from the first minibatch until the counters tell of it. */
   #updating: PromiseWithResolvers<void> | undefined;
   #unacknowledged: Delivery[] = [];
-  #paused: (PromiseWithResolvers<void> & { reason: string }) | undefined;
+  #paused: (PromiseWithResolvers<void> & { reason: string; sinceMs: number }) | undefined;
   counters: Counters = { iteration: 0, envSteps: 0, episodes: 0, learnerSteps: 0 };
 
   constructor(deps: LearnerDependencies) {
@@ -133,7 +139,17 @@ export class Learner {
       for (const { members } of this.#ledger.waiting(i)) episodesInFlight += members.length;
     }
     const groupsReady = groupsWanted - this.#ledger.waiting(iteration).length;
-    return { ...this.#watch.current, groupsWanted, groupsReady, episodesInFlight, paused: this.#paused?.reason };
+    return {
+      ...this.#watch.current,
+      iteration,
+      groupsWanted,
+      groupsReady,
+      episodesInFlight,
+      paused: this.#paused && { reason: this.#paused.reason, sinceMs: this.#paused.sinceMs },
+      withoutSignal: this.#withoutSignal,
+      lastArrival: this.#inbox?.lastArrival,
+      lastNoResult: this.#inbox?.lastNoResult,
+    };
   }
 
   /** Starts training from given weights (an imitation, another run) instead of a random initialisation. */
@@ -193,17 +209,25 @@ export class Learner {
     this.#watch.start("issue");
     while (this.#paused) await Promise.race([this.#paused.promise, aborted(signal)]);
     for (let i = this.#issuedBefore; i <= iteration + this.#maxStaleness; i++) {
-      if (!this.#ledger.groups(i)) this.#ledger.start(i, this.#groupsPerIteration(), this.#deps.config.groupSize);
+      if (!this.#ledger.groups(i)) this.#start(i, this.#groupsPerIteration());
       await this.#issueWaiting(i);
       this.#issuedBefore = i + 1;
     }
   }
 
-  /** The episodes of the iteration, once each member has been played or dropped with a reason. */
+  /**
+   * The episodes of the iteration, once each member has been played or dropped with a reason; with overSample or completionRatio,
+   * once enough of them have.
+   */
   async collect(iteration: number, signal: AbortSignal): Promise<Batch> {
     this.#watch.start("wait");
-    const quietMs = this.#deps.config.stallTimeoutMs;
-    const trajectories = await this.#inbox!.collect(iteration, quietMs, () => this.#explainStall(iteration), signal);
+    const { overSample, completionRatio } = this.#deps.config;
+    const isEnough = () => {
+      const groups = Math.floor(this.#ledger.groups(iteration) / (1 + overSample) + 1e-9);
+      return this.#ledger.isReady(iteration, { groups, share: completionRatio });
+    };
+    const trajectories = await this.#inbox!.collect(iteration, isEnough, signal);
+    await this.#dropStragglers(iteration);
     this.#watch.start("assemble");
     return assembleBatch(this.#deps.policy, trajectories);
   }
@@ -231,7 +255,7 @@ export class Learner {
     const firstEpisodes = groups.groupOffsets.subarray(0, -1);
     const wanted = this.#groupsPerIteration() - firstEpisodes.filter((episode) => !dropped[episode]).length;
     if (wanted <= 0 || this.#ledger.groups(iteration) >= this.#groupsPerIteration() * MAX_REFILL) return false;
-    this.#ledger.start(iteration, wanted, config.groupSize);
+    this.#start(iteration, wanted);
     await this.#issueWaiting(iteration);
     return true;
   }
@@ -308,6 +332,8 @@ export class Learner {
     if (this.counters.iteration % config.checkpointEvery === 0) await this.checkpoint();
     if (encoded) await onBatch(iteration, batch, credit, encoded);
     const values = summarise({
+      config,
+      lateLengths: this.#inbox!.takeLateLengths(),
       batch,
       credit,
       statistics,
@@ -362,7 +388,7 @@ export class Learner {
 
   /** Issues no more tasks once the iteration under way is done. */
   pause(reason: string): void {
-    this.#paused ??= { ...Promise.withResolvers<void>(), reason };
+    this.#paused ??= { ...Promise.withResolvers<void>(), reason, sinceMs: Date.now() };
   }
 
   resume(): void {
@@ -396,6 +422,26 @@ export class Learner {
     const { groupsPerIteration, stepsPerIteration, groupSize } = this.#deps.config;
     if (!stepsPerIteration || !this.#meanEpisodeLength) return groupsPerIteration;
     return Math.max(1, Math.ceil(stepsPerIteration / (this.#meanEpisodeLength * groupSize)));
+  }
+
+  /** Opens groups, with spare ones where that is asked for. */
+  #start(iteration: number, groups: number): void {
+    const { overSample, groupSize } = this.#deps.config;
+    this.#ledger.start(iteration, Math.ceil(groups * (1 + overSample)), groupSize);
+  }
+
+  /** What is not awaited is dropped, and its tasks are taken from the queue; actors that play it stop when the next weights come. */
+  async #dropStragglers(iteration: number): Promise<void> {
+    const { bus, subjects } = this.#deps;
+    const late = this.#ledger.waiting(iteration);
+    for (const { group, members } of late) {
+      for (const member of members) {
+        const name = { iteration, group, member };
+        this.#ledger.drop(name, "straggler");
+        this.#inbox!.giveUp(name);
+      }
+    }
+    await Promise.all(late.map(({ group }) => bus.purge(subjects.taskStream, subjects.task({ iteration, group }))));
   }
 
   /** All rows, or those of groups that carry a signal. */
@@ -446,18 +492,6 @@ export class Learner {
     this.#deps.onNotice(
       `No episode of ${iterations === 1 ? `iteration ${this.counters.iteration}` : `the last ${iterations} iterations`} carried a signal: all members of each group ended alike, so the weights stay as they are. ` +
         "Sparse rewards need luck at first: more groups (groupsPerIteration), easier tasks or a start from imitation help.",
-    );
-  }
-
-  #explainStall(iteration: number): void {
-    const waiting = this.#ledger.waiting(iteration);
-    const members = waiting.reduce((n, g) => n + g.members.length, 0);
-    const last = this.#inbox?.lastArrival;
-    const heard = last
-      ? `The last trajectory came ${Math.round((Date.now() - last.atMs) / 1000)} s ago from ${last.actor}.`
-      : "No trajectory has come yet.";
-    this.#deps.onNotice(
-      `Iteration ${iteration} waits for ${members} episodes of ${waiting.length} groups. ${heard} Is an actor running ('proxima actor --run ${this.#deps.subjects.run}'), and does its log say why it is not playing?`,
     );
   }
 }

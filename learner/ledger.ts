@@ -95,9 +95,18 @@ export class Ledger {
     });
   }
 
-  /** Whether a member of the iteration has not been heard of; asked after every message, so it builds no list. */
-  isWaiting(iteration: number): boolean {
-    return this.#open.get(iteration)?.some(({ members }) => members.includes("inFlight")) ?? false;
+  /**
+   * Whether at least so many groups of an iteration are ready: of each at least this share of its members has arrived or met its
+   * fate. Asked after every message, so it builds no list.
+   */
+  isReady(iteration: number, { groups, share }: { groups: number; share: number }): boolean {
+    let ready = 0;
+    for (const { members } of this.#open.get(iteration) ?? []) {
+      let waiting = 0;
+      for (const fate of members) if (fate === "inFlight") waiting++;
+      if (members.length - waiting >= share * members.length) ready++;
+    }
+    return ready >= groups;
   }
 
   groups(iteration: number): number {

@@ -11,10 +11,12 @@ import { TrajectoryArchive } from "./archive.ts";
 import { CheckpointStore } from "./checkpoint.ts";
 import type { RunConfig } from "./config.ts";
 import { learnerControls } from "./controls.ts";
+import { Fleet } from "./fleet.ts";
 import { gradientEngine } from "./gradient-threads.ts";
 import { type IterationRecord, Learner, type LearnerStatus } from "./learner.ts";
 import { learnerService } from "./learner-service.ts";
 import { train } from "./loop.ts";
+import { diagnose, watchdog } from "./watchdog.ts";
 import { readWeights } from "./weights-file.ts";
 import { type WeightsServer, type WeightsSubscriber, weightsServer } from "./weights-server.ts";
 
@@ -94,18 +96,43 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
     checkpoints,
     incarnation,
     publish: (counter, weights) => void server!.publish({ counter, weights, incarnation: String(incarnation) }),
-    onIteration: (record) => deps.onIteration({ ...record, lag: lagOf(server!.subscribers()) }),
+    onIteration: (record) => {
+      const { iterationMs = 0, waitMs = 0 } = record.timing;
+      const episodes = record.values["credit/episodes"] ?? 0;
+      const timing = { ...record.timing, ...fleet.signal({ iterationMs, waitMs, episodes }) };
+      deps.onIteration({ ...record, timing, lag: lagOf(server!.subscribers()) });
+    },
     onBatch: archive?.keep.bind(archive),
     onNotice: deps.onNotice,
   });
   let server: WeightsServer | undefined;
+  const fleet = new Fleet(bus, subjects);
+  const ended = new AbortController();
+  const look = () =>
+    diagnose({
+      nowMs: Date.now(),
+      run: config.run,
+      learner: learner.status(),
+      weightsAddress: server!.address,
+      actors: fleet.actors(),
+      queues: fleet.queues,
+      brokerAway: fleet.brokerAway,
+    });
   try {
     server = await weightsServer({
       run: config.run,
       host: config.weightsHost,
       port: config.weightsPort,
       services: [
-        learnerService(learnerControls({ run: config.run, environment: source.spec, learner, server: () => server! })),
+        learnerService(
+          learnerControls({
+            run: config.run,
+            environment: source.spec,
+            learner,
+            server: () => server!,
+            diagnose: look,
+          }),
+        ),
       ],
     });
     const { subscribers } = server;
@@ -123,6 +150,7 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
         environment: { generation: 0, reference: config.env, arguments: environmentArguments, digest },
         weights: server.address,
         weightsEncoding: config.weightsEncoding,
+        ...(config.interruptAfter > 0 ? { interruptAfter: config.interruptAfter } : {}),
       }),
     );
     await (await bus.keyValue(runsBucket)).put(config.run, new TextEncoder().encode(String(incarnation)));
@@ -133,13 +161,23 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
       parameterCount: policy.layout.reduce((n, p) => n + p.shape.reduce((a, b) => a * b, 1), 0),
       resumedFrom: resumed?.counters.iteration,
     });
+    await fleet.watch(ended.signal);
+    const { stallTimeoutMs } = config;
+    const movedAtMs = () => movedLast(learner.status());
+    watchdog({ stallTimeoutMs, movedAtMs, diagnose: look, onNotice: deps.onNotice }, ended.signal);
     await train(learner, signal);
     return { counters: learner.counters, balance: learner.ledger.balance() };
   } finally {
+    ended.abort();
     await learner.close();
     await archive?.close();
     await server?.close();
   }
+}
+
+/** The loop went on to its next section, or an episode came. */
+function movedLast({ sinceMs, lastArrival, lastNoResult }: LearnerStatus): number {
+  return Math.max(Date.now() - sinceMs, lastArrival?.atMs ?? 0, lastNoResult?.atMs ?? 0);
 }
 
 async function openStreams(bus: Bus, subjects: Subjects): Promise<void> {

@@ -2,10 +2,14 @@
 import type { Credit } from "./advantage/index.ts";
 import { type Batch, succeeded } from "./batch.ts";
 import type { Counters } from "./checkpoint.ts";
+import type { RunConfig } from "./config.ts";
 import type { Ledger } from "./ledger.ts";
 import type { UpdateStatistics } from "./update.ts";
 
 export interface Summarised {
+  config: Pick<RunConfig, "overSample" | "completionRatio" | "interruptAfter">;
+  /** Steps of episodes that were not awaited. */
+  lateLengths: readonly number[];
   batch: Batch;
   credit: Credit;
   statistics: UpdateStatistics | undefined;
@@ -15,6 +19,8 @@ export interface Summarised {
 }
 
 export function summarise({
+  config,
+  lateLengths,
   batch,
   credit,
   statistics,
@@ -44,6 +50,14 @@ export function summarise({
     "ledger/dropped": balance.dropped,
     "ledger/inFlight": balance.inFlight,
   };
+  if (config.interruptAfter > 0) {
+    values["episode/interrupted"] = mean(episodes.map((e) => (isInterrupted(e) ? 1 : 0)));
+  }
+  if (config.overSample > 0 || config.completionRatio < 1) {
+    values["straggler/heard"] = lateLengths.length;
+    values["straggler/length"] = mean(lateLengths);
+    values["straggler/lengthBias"] = mean(lateLengths) - mean(episodes.map((e) => e.steps.count));
+  }
   for (const [reason, count] of Object.entries(balance.reasons)) values[`dropped/${reason}`] = count;
   for (const [name, value] of Object.entries(credit.diagnostics)) values[`credit/${name}`] = value;
   if (statistics) {
@@ -56,6 +70,9 @@ export function summarise({
   }
   return Object.fromEntries(Object.entries(values).filter(([, value]) => Number.isFinite(value)));
 }
+
+const isInterrupted = ({ outcome }: Batch["episodes"][number]) =>
+  outcome.type === "truncated" && outcome.interrupted === true;
 
 /** 1 − Var(target − value) / Var(target); 1 is a perfect critic, 0 no better than a constant. */
 function explainedVariance(values: Float32Array, targets: Float32Array): number {

@@ -20,6 +20,8 @@ export interface RunState {
   weights: string;
   /** How weights travel; stored log-probabilities are those of the weights as received. */
   weightsEncoding: "f32" | "bf16";
+  /** Steps after which an episode is cut; absent: never. */
+  interruptAfter?: number;
 }
 
 export const runStateKey = "run";

@@ -262,10 +262,11 @@ function stepColumns(value: unknown, field: string): Steps {
 
 function outcomeOf(value: unknown, field: string, steps: Steps | undefined): Outcome {
   const fields = record(value, field);
-  const { type, success } = fields;
+  const { type, success, interrupted, played } = fields;
   if (type === "noResult") {
     if (steps) throw new Refusal("steps", "absent when there is no result", "an object");
-    return { type, reason: text(fields.reason, `${field}.reason`, 4096) };
+    const reason = text(fields.reason, `${field}.reason`, 4096);
+    return played === undefined ? { type, reason } : { type, reason, played: integer(played, `${field}.played`) };
   }
   if (type !== "finished" && type !== "truncated") {
     return refuse(`${field}.type`, '"finished", "truncated" or "noResult"', type);
@@ -282,7 +283,12 @@ function outcomeOf(value: unknown, field: string, steps: Steps | undefined): Out
   if (Math.abs(total - sum) > RETURN_TOLERANCE * magnitude) {
     refuse(`${field}.return`, `the sum of the rewards, ${sum}`, total);
   }
-  return success === undefined ? { type, return: total } : { type, success, return: total };
+  const ended = success === undefined ? { return: total } : { success, return: total };
+  if (interrupted === undefined) return { type, ...ended };
+  if (type !== "truncated" || interrupted !== true) {
+    refuse(`${field}.interrupted`, "absent, or true for a truncated episode", interrupted);
+  }
+  return { type: "truncated", ...ended, interrupted: true };
 }
 
 function runName(value: unknown, field: string): string {

@@ -63,11 +63,14 @@ export interface Steps {
   valid: Uint8Array;
 }
 
-/** `return` is the undiscounted sum of rewards. Infrastructure failure is always `noResult`, never reward 0. */
+/**
+ * `return` is the undiscounted sum of rewards. Infrastructure failure is always `noResult`, never reward 0. `interrupted`: the run cut
+ * it (`interruptAfter`), not the environment. `played`: how many steps it had taken.
+ */
 export type Outcome =
   | { type: "finished"; success?: boolean; return: number }
-  | { type: "truncated"; success?: boolean; return: number }
-  | { type: "noResult"; reason: string };
+  | { type: "truncated"; success?: boolean; return: number; interrupted?: true }
+  | { type: "noResult"; reason: string; played?: number };
 
 export interface Trajectory {
   lineage: Lineage;
