@@ -122,9 +122,8 @@ export class CandidateFeaturiser {
   }
 
   observation(text: string, known: KnownInstruction): Observation {
-    return this.observations.get(text, () =>
-      readObservation(this.families.wishes && known.text !== "" ? text.replaceAll(known.text, "") : text),
-    );
+    const read = this.families.wishes && known.text !== "" ? text.replaceAll(known.text, "") : text;
+    return this.observations.get(read, readObservation);
   }
 
   command(known: KnownInstruction, text: string): KnownCommand {
