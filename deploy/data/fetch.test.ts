@@ -1,6 +1,15 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -213,6 +222,20 @@ describe("fetching webshop", () => {
     await expect(fetchDataset(dataset, wish())).rejects.toThrow(/needs about .* GB and .* left: free some space/);
     expect(server.requests).toEqual([]);
   });
+
+  test.skipIf(!existsSync("/dev/full"))(
+    "a disk that fills up while a file comes is named, with what to do",
+    async () => {
+      server = await serveFiles(served());
+      const downloads = join(webshop.home(), ".downloads");
+      mkdirSync(downloads, { recursive: true });
+      symlinkSync("/dev/full", join(downloads, "items_shuffle_1000.json.part"));
+      await expect(fetchDataset(withFiles(webshop, files(server.url)), wish())).rejects.toThrow(
+        `the disk that holds ${webshop.home()} is full: free some space, or choose another folder with --dir`,
+      );
+      expect(webshop.found("small")).toBeUndefined();
+    },
+  );
 });
 
 describe("proxima data", () => {
