@@ -90,7 +90,7 @@ async function receive(url: string, part: string, options: DownloadOptions): Pro
   }
   if (have > 0 && have === known?.bytes) return;
   const stalled = new AbortController();
-  let timer = setTimeout(() => stalled.abort(), stallMs);
+  let timer: NodeJS.Timeout | undefined;
   const alive = () => {
     clearTimeout(timer);
     timer = setTimeout(() => stalled.abort(new Error(`nothing arrived for ${stallMs / 1000} s`)), stallMs);
