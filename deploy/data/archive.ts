@@ -17,7 +17,7 @@ export interface UnpackOptions {
   onProgress?(files: number): void;
 }
 
-export interface Limits {
+interface Limits {
   entries: number;
   /** Of one file, and of all together, unpacked. */
   fileBytes: number;

@@ -11,7 +11,7 @@ import {
   statSync,
 } from "node:fs";
 import { basename, dirname, extname, join, resolve } from "node:path";
-import { type Limits, unpack } from "./archive.ts";
+import { unpack } from "./archive.ts";
 import type { Dataset, RemoteFile } from "./datasets.ts";
 import { download, isDiskError, mismatch } from "./download.ts";
 
@@ -23,7 +23,6 @@ export interface FetchOptions {
   /** Takes files that are not the known ones as they are. */
   unverified: boolean;
   signal?: AbortSignal;
-  limits?: Limits;
   onProgress?(what: Progress): void;
 }
 
@@ -199,7 +198,7 @@ async function stage(
   path: string,
   staging: string,
   missing: readonly string[],
-  { signal, unverified, limits, onProgress }: FetchOptions,
+  { signal, unverified, onProgress }: FetchOptions,
   result: Fetched,
 ): Promise<void> {
   const place = dataset.place(name, missing);
@@ -212,7 +211,6 @@ async function stage(
   }
   const files = await unpack(path, staging, {
     wanted: (entry) => dataset.place(entry, missing),
-    limits,
     signal,
     onProgress: (files) => onProgress?.({ file: name, files }),
   });
