@@ -50,6 +50,12 @@ export const actorSchema = defineConfig({
       default: "",
       about: "Path of a NATS credentials file.",
     },
+    secrets: {
+      section: "connection",
+      type: "text",
+      default: "",
+      about: "Folder made by `proxima secure init`, which has all that is needed here; PROXIMA_SECRETS when empty.",
+    },
     weights: {
       section: "connection",
       type: "text",

@@ -65,6 +65,9 @@ interface Seat {
   since: number;
 }
 
+/** How long one look into the task queue may wait: an abort ends it, and hundreds of idle actors should not ask every second. */
+const PULL_MS = 15_000;
+
 /** A wait shorter than this is not worth telling. */
 const BRIEF_MS = 1000;
 
@@ -132,7 +135,7 @@ export class RolloutActor {
       }
       // A quarter of what there is room for, so that actors with free slots share a burst of tasks evenly.
       const wanted = Math.max(1, Math.floor(free / (4 * this.#groupSize)));
-      const deliveries = await this.#deps.tasks.next(wanted, 1000, signal);
+      const deliveries = await this.#deps.tasks.next(wanted, PULL_MS, signal);
       await Promise.all(deliveries.map((delivery) => this.#take(delivery, signal)));
     }
   }

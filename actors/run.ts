@@ -9,6 +9,8 @@ import { createPolicy } from "../policy/registry.ts";
 import { decodeRunState, type RunState, runStateKey } from "../policy/run-state.ts";
 import type { TensorProvider } from "../policy/tensor/tensors.ts";
 import type { Bus, KeyValue } from "../proto/bus/bus.ts";
+import type { Security } from "../proto/grpc.ts";
+import { TASK_ACK_WAIT_MS, taskQueue } from "../proto/joining.ts";
 import { runsBucket, subjects as subjectsOf } from "../proto/subjects.ts";
 import type { ActorConfig } from "./config.ts";
 import { RolloutActor } from "./rollout.ts";
@@ -17,11 +19,10 @@ import { weightsClient } from "./weights-client.ts";
 export interface ActorDependencies {
   bus: Bus;
   provider: TensorProvider;
+  /** For the weights server. */
+  security?: Security;
   log(message: string): void;
 }
-
-/** A task that is not extended for this long goes to another actor. */
-const TASK_ACK_WAIT_MS = 5_000;
 
 /** Plays for the run until the signal aborts, then drains. Throws when it cannot join within `joinTimeoutMs`. */
 export async function runActor(config: ActorConfig, deps: ActorDependencies, signal: AbortSignal): Promise<void> {
@@ -52,7 +53,7 @@ async function play(
   environments: EnvironmentCache,
   signal: AbortSignal,
 ): Promise<void> {
-  const { bus, provider, log } = deps;
+  const { bus, provider, security, log } = deps;
   const subjects = subjectsOf(state.run);
   const source = await environments.load(state.environment);
   const policy = await createPolicy(state.policy);
@@ -61,17 +62,13 @@ async function play(
     run: state.run,
     actor: config.name,
     encoding: state.weightsEncoding,
+    ...security,
   });
   try {
     const directory = await bus.keyValue(subjects.directoryBucket, { ttlMs: HEARTBEAT_TTL_MS });
     const joining = sayThatItJoins(directory, config);
     await weights.waitFor(() => true, { timeoutMs: config.joinTimeoutMs, signal }).finally(joining.stop);
-    const tasks = await bus.puller({
-      stream: subjects.taskStream,
-      durable: subjects.taskConsumer,
-      ackWaitMs: TASK_ACK_WAIT_MS,
-      maxAckPending: 65_536,
-    });
+    const tasks = await bus.puller(taskQueue(subjects));
     log(`plays ${source.spec.id} for run ${state.run} with weights version ${weights.current()!.version.counter}`);
     const actor = new RolloutActor(
       { bus, subjects, tasks, directory, weights, state, source, policy, provider, log },

@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 /**
  * The rollout actor alone, for Bun, Deno and Node: `deno run -A deploy/actor-main.ts --run NAME --nats nats://host:4222`. On Bun,
  * `proxima actor` is the same with help and configuration files.

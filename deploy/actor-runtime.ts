@@ -2,30 +2,34 @@
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
-import { delimiter, join, resolve } from "node:path";
+import { delimiter, extname, join, resolve } from "node:path";
 import { cacheFolder } from "../proto/cache-folder.ts";
 import { ConfigError } from "../proto/config.ts";
 
 export const actorRuntimes = ["bun", "deno", "node"] as const;
 export type ActorRuntime = (typeof actorRuntimes)[number];
 
-const root = resolve(import.meta.dir, "..");
-const entry = join(import.meta.dir, "actor-main.ts");
+const root = resolve(import.meta.dirname, "..");
+/** TypeScript in a checkout, JavaScript in the package. */
+const entry = join(import.meta.dirname, `actor-main${extname(import.meta.filename)}`);
 
 export interface ActorCommand {
   file: string;
   args: readonly string[];
 }
 
-/** The command to which an actor's settings are appended. Throws ConfigError when the runtime is not there. */
-export async function actorCommand(runtime: ActorRuntime): Promise<ActorCommand> {
+/**
+ * The command that runs a program of this package, by default the rollout actor, to which settings are appended. Throws
+ * ConfigError when the runtime is not there.
+ */
+export async function actorCommand(runtime: ActorRuntime, program = entry): Promise<ActorCommand> {
   switch (runtime) {
     case "bun":
-      return { file: process.execPath, args: [entry] };
+      return { file: process.execPath, args: [program] };
     case "deno":
-      return { file: denoPath(), args: ["run", "--quiet", "--no-prompt", ...denoPermissions, entry] };
+      return { file: denoPath(), args: ["run", "--quiet", "--no-prompt", ...denoPermissions, program] };
     case "node":
-      return { file: nodePath(), args: [await nodeBundle()] };
+      return { file: nodePath(), args: [program.endsWith(".js") ? program : await nodeBundle(program)] };
   }
 }
 
@@ -58,10 +62,18 @@ function nodePath(): string {
   return path;
 }
 
-/** Node 20 does not read TypeScript: the actor becomes one JavaScript file, kept in the cache by its content. */
-async function nodeBundle(): Promise<string> {
-  const built = await Bun.build({ entrypoints: [entry], target: "node", format: "esm", throw: false });
-  if (!built.success) throw new AggregateError(built.logs, "Cannot bundle the actor for Node");
+/** Node 20 does not read TypeScript: a program becomes one JavaScript file, kept in the cache by its content. */
+export function nodeBundle(program: string): Promise<string> {
+  const bundle = bundles.get(program) ?? buildBundle(program);
+  bundles.set(program, bundle);
+  return bundle;
+}
+
+const bundles = new Map<string, Promise<string>>();
+
+async function buildBundle(program: string): Promise<string> {
+  const built = await Bun.build({ entrypoints: [program], target: "node", format: "esm", throw: false });
+  if (!built.success) throw new AggregateError(built.logs, `Cannot bundle ${program} for Node`);
   const code = await built.outputs[0]!.text();
   const folder = join(cacheFolder(), "actors");
   const path = join(folder, `${createHash("sha256").update(code).digest("hex").slice(0, 16)}.mjs`);

@@ -243,7 +243,9 @@ describe.skipIf(!program)("startBroker()", () => {
   });
 
   test("does not open itself to the network without credentials", async () => {
-    await expect(start({ host: "0.0.0.0" })).rejects.toThrow(/Refusing to open a broker on 0\.0\.0\.0.*token/);
+    await expect(start({ host: "0.0.0.0" })).rejects.toThrow(
+      /Refusing to open a broker on 0\.0\.0\.0.*proxima secure init/,
+    );
   });
 
   test("asks for the token it was given, whatever characters that has", async () => {

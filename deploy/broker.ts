@@ -20,6 +20,17 @@ export interface StartBrokerOptions {
   token?: string;
   user?: string;
   password?: string;
+  /** Makes the server one of a cluster. */
+  cluster?: {
+    /** Of this server: unique among them, and the same whenever it starts again on its store. */
+    serverName: string;
+    /** On which the servers speak among themselves, all on the same host here. */
+    port: number;
+    /** Those ports of all servers. */
+    ports: readonly number[];
+  };
+  /** Store a message on disk before it is confirmed, not only every two minutes. From nats-server 2.10 on. */
+  syncAlways?: boolean;
   /** How long to wait for a former server on the same store to end. Default 10 s. */
   releaseMs?: number;
   /** Told about starts and ends. */
@@ -67,9 +78,9 @@ export async function startBroker(options: StartBrokerOptions): Promise<Broker> 
   const { program, port = 0, host = "127.0.0.1", log = () => {} } = options;
   const storeDir = resolve(options.storeDir);
   const loopback = /^(127\.|localhost$|::1$|\[::1\]$)/.test(host);
-  if (!loopback && options.token === undefined && options.user === undefined) {
+  if (!loopback) {
     throw new Error(
-      `Refusing to open a broker on ${host} to everybody: give it a token or a user and password, or keep it on 127.0.0.1.`,
+      `Refusing to open a broker on ${host} to everybody: others need TLS, credentials and permissions. Make them with 'proxima secure init' and start it with 'nats-server -c secrets/nats.conf', or keep it on 127.0.0.1.`,
     );
   }
   const files = {
@@ -132,7 +143,7 @@ export async function startBroker(options: StartBrokerOptions): Promise<Broker> 
 }
 
 function configuration(
-  { host, port, token, user, password }: StartBrokerOptions & { host: string; port: number },
+  { host, port, token, user, password, cluster, syncAlways }: StartBrokerOptions & { host: string; port: number },
   storeDir: string,
   files: { log: string; pid: string; ports: string },
 ): string {
@@ -142,7 +153,17 @@ function configuration(
     ports_file_dir: files.ports,
     log_file: files.log,
     logfile_size_limit: 16 << 20,
-    jetstream: { store_dir: storeDir },
+    jetstream: { store_dir: storeDir, ...(syncAlways ? { sync_interval: "always" } : {}) },
+    ...(cluster
+      ? {
+          server_name: cluster.serverName,
+          cluster: {
+            name: "proxima",
+            listen: `${host}:${cluster.port}`,
+            routes: cluster.ports.map((each) => `nats://${host}:${each}`),
+          },
+        }
+      : {}),
     ...(token !== undefined ? { authorization: { token } } : {}),
     ...(user !== undefined ? { authorization: { user, password: password ?? "" } } : {}),
   };
@@ -165,7 +186,7 @@ async function untilReleased(storeDir: string, pidFile: string, timeoutMs: numbe
 }
 
 /** The process id may meanwhile belong to something else. */
-async function isNatsServer(pid: number): Promise<boolean> {
+export async function isNatsServer(pid: number): Promise<boolean> {
   const command = await runProgram("ps", ["-o", "comm=", "-p", String(pid)]).catch(() => "");
   return command.includes("nats-server");
 }

@@ -16,6 +16,14 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: "play a run's policy on the eval tasks and say how well it does",
     load: () => import("./commands/eval.ts"),
   },
+  ui: {
+    summary: "show runs in a browser: progress, time, actors, the ledger and the credit of each step",
+    load: () => import("./commands/ui.ts"),
+  },
+  report: {
+    summary: "write one HTML file about a run, or several side by side",
+    load: () => import("./commands/report.ts"),
+  },
   replay: {
     summary: "show who got how much credit in an iteration, and why",
     load: () => import("./commands/replay.ts"),
@@ -47,6 +55,22 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
   doctor: {
     summary: "look at this machine, or at a run: what is wrong, who waits for whom, what to try",
     load: () => import("./commands/doctor.ts"),
+  },
+  relay: {
+    summary: "serve a run's weights on, so that many actors do not all ask the learner",
+    load: () => import("./commands/relay.ts"),
+  },
+  secure: {
+    summary: "make and renew the certificates, keys and permissions of a cluster",
+    load: () => import("./commands/secure.ts"),
+  },
+  node: {
+    summary: "offer this machine to actors, and run those that fit",
+    load: () => import("./commands/node.ts"),
+  },
+  top: {
+    summary: "watch nodes, actors and runs",
+    load: () => import("./commands/top.ts"),
   },
   env: {
     summary: "list environments, check one of your own, or serve one to other processes",

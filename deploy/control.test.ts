@@ -26,7 +26,10 @@ const iteration = (least: number) => (event: ProcessEvent) =>
 beforeAll(async () => {
   process.chdir(root);
   const args = ["dev", "--env", "cartpole", "--run", "pole", "--nats", "memory", "--totalEnvSteps", "1e9"];
-  learner = new TestingProcess([...args, "--stepsPerIteration", "256", "--minibatch", "256", "--actors", "1"], root);
+  learner = new TestingProcess(
+    [...args, "--stepsPerIteration", "256", "--minibatch", "256", "--actors", "1", "--ui", "--uiPort", "0"],
+    root,
+  );
   await learner.until(iteration(1));
 }, 60_000);
 
@@ -48,6 +51,27 @@ describe("a learner that is alive", () => {
     const { out } = await type("resume", "--run", "pole");
     expect(out).toContain("Run pole goes on after");
     await learner.until(iteration(paused.iteration + 2));
+  }, 60_000);
+});
+
+describe("the page of a learner (--ui)", () => {
+  test("shows its run as it goes, and the learner goes on without where the page cannot be served", async () => {
+    const { url } = await learner.until(({ type }) => type === "ui");
+    const detail = await (await fetch(`${url}api/run?run=pole`)).json();
+    expect(detail).toMatchObject({
+      name: "pole",
+      live: true,
+      status: { actors: { count: 1 }, environment: { id: "cartpole" } },
+    });
+    const port = new URL(url as string).port;
+    const args = ["dev", "--env", "cartpole", "--run", "pole-2", "--nats", "memory", "--iterations", "1"];
+    const other = new TestingProcess([...args, "--evalEpisodes", "1", "--ui", "--uiPort", port], root);
+    const { message } = await other.until(({ type }) => type === "notice");
+    expect(message).toBe(
+      `Cannot serve the page on 127.0.0.1:${port}: the port is taken; choose another, or 0 for any free one`,
+    );
+    expect(await other.exited).toBe(0);
+    rmSync(join(root, "runs/pole-2"), { recursive: true });
   }, 60_000);
 });
 

@@ -16,6 +16,7 @@ import { LearnerService } from "../proto/gen/proxima/v1/learner_pb.ts";
 import { type Connection, connect, StatusError, status } from "../proto/grpc.ts";
 import { runsBucket, subjects } from "../proto/subjects.ts";
 import { isAlive, readRunFolder } from "./run-folder.ts";
+import { type RoleSecrets, roleSecrets } from "./secrets/role-secrets.ts";
 
 export type LearnerLink = Connection<typeof LearnerService>;
 
@@ -53,6 +54,8 @@ export interface FindLearner {
   nats?: string;
   /** Path of a NATS credentials file. */
   natsCredentials?: string;
+  /** Folder of `proxima secure`, for a learner that has one; its operator's files are used. */
+  secrets?: string;
   /** How long the broker is waited for. Default 5000. */
   timeoutMs?: number;
 }
@@ -63,14 +66,17 @@ export interface FindLearner {
  * @throws ConfigError when there is no such run, or its learner is not alive
  */
 export async function linkToRun(root: string, run: string, options: FindLearner = {}): Promise<LearnerLink> {
-  if (options.nats) return connect(LearnerService, await addressOnBus(run, options.nats, options));
+  const secrets = roleSecrets(options.secrets ?? "", "operator");
+  if (options.nats) {
+    return connect(LearnerService, await addressOnBus(run, options.nats, options, secrets), secrets?.client);
+  }
   const address = learnerAddress(readRunFolder(root, run).path);
   if (address === undefined)
     throw new ConfigError([
       `run '${run}' has no learner that is alive: go on with it by 'proxima dev --run ${run} --resume', ` +
         "or, where its learner runs on another machine, add --nats URL",
     ]);
-  return connect(LearnerService, address);
+  return connect(LearnerService, address, secrets?.client);
 }
 
 /** Calls that fail because nobody listens are the user's to mend. @throws ConfigError in their place */
@@ -85,10 +91,20 @@ export async function answerOf<T>(run: string, call: Promise<T>): Promise<T> {
   }
 }
 
-async function addressOnBus(run: string, nats: string, options: FindLearner): Promise<string> {
+async function addressOnBus(
+  run: string,
+  nats: string,
+  options: FindLearner,
+  secrets: RoleSecrets | undefined,
+): Promise<string> {
   const { natsCredentials, timeoutMs = 5000 } = options;
   const credentials = natsCredentials ? readFileSync(natsCredentials, "utf8") : undefined;
-  const bus = await openBus(nats, { name: `proxima operator of ${run}`, credentials, timeoutMs });
+  const bus = await openBus(nats, {
+    name: `proxima operator of ${run}`,
+    credentials,
+    ...secrets?.bus,
+    timeoutMs,
+  });
   try {
     // Looked for among the runs first, as asking for a bucket would make it.
     const runs = await bus.keyValue(runsBucket);

@@ -6,6 +6,7 @@ import type { ActorConfig } from "../actors/config.ts";
 import { runActor } from "../actors/run.ts";
 import { tensorProvider } from "../policy/tensor/provider.ts";
 import { openBus } from "../proto/bus/index.ts";
+import { roleSecrets } from "./secrets/role-secrets.ts";
 
 /** Beyond the episodes' own time, for storing the last of them and closing connections to a broker that may be gone. */
 const closingMs = 5_000;
@@ -18,6 +19,7 @@ export async function playAsActor(
 ): Promise<void> {
   const name = config.name || actorName();
   const credentials = config.natsCredentials === "" ? undefined : await readFile(config.natsCredentials, "utf8");
+  const secrets = roleSecrets(config.secrets, "node");
   const limitMs = config.drainTimeoutMs + closingMs;
   const late = new Promise<never>((_, reject) => {
     const expired = new Error(
@@ -29,11 +31,13 @@ export async function playAsActor(
     const bus = await openBus(config.nats, {
       name: `proxima actor ${name}`,
       credentials,
+      ...secrets?.bus,
       timeoutMs: config.joinTimeoutMs,
       signal,
     });
     try {
-      await runActor({ ...config, name }, { bus, provider: tensorProvider(config.provider), log }, signal);
+      const provider = tensorProvider(config.provider);
+      await runActor({ ...config, name }, { bus, provider, security: secrets?.client, log }, signal);
     } finally {
       await bus.close();
     }

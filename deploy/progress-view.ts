@@ -5,6 +5,7 @@
  *   view.note("actor-2 restarted"); …; view.close();
  */
 import { styleText } from "node:util";
+import { sectionLabels } from "./bottleneck.ts";
 import { LiveBlock, type Terminal, visibleWidth } from "./live-block.ts";
 import type { Live, ProgressState } from "./progress-state.ts";
 import { decimal, duration, percent, short } from "./quantities.ts";
@@ -137,16 +138,6 @@ function stepsRow(state: ProgressState, width: number, paint: Paint): string {
   return `${paint("cyan", "━".repeat(done))}${paint("dim", "─".repeat(room - done))}${text}`;
 }
 
-/** What a section of the loop's stopwatch means to a reader. */
-const sectionLabels: Readonly<Record<string, string>> = {
-  issue: "issuing tasks",
-  wait: "waiting for episodes",
-  assemble: "assembling",
-  advantages: "advantages",
-  update: "update",
-  broadcast: "broadcast",
-  commit: "checkpoint",
-};
 const label = (section: string) => sectionLabels[section] ?? section;
 
 /** Told apart by shade where there is no colour. */

@@ -18,9 +18,13 @@ export class TestingProcess {
   stderr = "";
   readonly #listeners = new Set<() => void>();
 
-  /** Starts `proxima ARGS --json` in a folder. */
-  constructor(args: readonly string[], cwd: string) {
-    this.child = spawn(process.execPath, [proxima, ...args, "--json"], { cwd, stdio: ["ignore", "pipe", "pipe"] });
+  /**
+   * Starts `proxima ARGS --json` in a folder; `entry` is the program, where it is not this checkout's, `inside` a command that runs
+   * commands.
+   */
+  constructor(args: readonly string[], cwd: string, entry = proxima, inside: readonly string[] = []) {
+    const [file, ...rest] = [...inside, process.execPath];
+    this.child = spawn(file!, [...rest, entry, ...args, "--json"], { cwd, stdio: ["ignore", "pipe", "pipe"] });
     this.exited = once(this.child, "close").then(([code]) => code as number | null);
     this.child.stderr!.on("data", (bytes) => {
       this.stderr += String(bytes);

@@ -1,4 +1,5 @@
 /** A learner with everything around it: the run's folder, its metrics and what is shown of them. Used by `dev` and `learner`. */
+import { dirname } from "node:path";
 import type { RunConfig } from "../learner/config.ts";
 import { metricsFile } from "../learner/metrics/metrics-file.ts";
 import { combineSinks, type MetricsSink } from "../learner/metrics/sink.ts";
@@ -6,16 +7,20 @@ import { tensorBoardFile } from "../learner/metrics/tensorboard.ts";
 import { type ReadyInfo, type RunDependencies, runLearner } from "../learner/run.ts";
 import { tensorProvider } from "../policy/tensor/provider.ts";
 import type { Bus } from "../proto/bus/index.ts";
+import type { ServerSecurity } from "../proto/grpc.ts";
 import { announceLearner } from "./learner-link.ts";
 import { keepNotice } from "./notices.ts";
 import type { Output } from "./output.ts";
 import { colours, liveView, noColours, ProgressState, type ProgressView, plainView } from "./progress-view.ts";
 import type { RunFolder } from "./run-folder.ts";
+import type { Ui } from "./ui/server.ts";
+import { serveUiBeside } from "./ui/ui-thread.ts";
 
 export interface TrainRunOptions {
   config: RunConfig;
   folder: RunFolder;
   bus: Bus;
+  security?: ServerSecurity;
   output: Output;
   signal: AbortSignal;
   /** The learner, possibly with actors around it. Default: alone. */
@@ -26,11 +31,12 @@ export type Learn = (config: RunConfig, deps: RunDependencies, signal: AbortSign
 
 /** Trains until the configured end; rejects with the signal's reason when that aborts. */
 export async function trainRun(options: TrainRunOptions) {
-  const { config, folder, bus, output, signal, learn = runLearner } = options;
+  const { config, folder, bus, security, output, signal, learn = runLearner } = options;
   let sinks: MetricsSink | undefined;
   let view: ProgressView | undefined;
   let status: ReadyInfo["status"] | undefined;
   let silence: (() => void) | undefined;
+  let ui: Ui | undefined;
   const note = (message: string) => {
     keepNotice(folder, message);
     output.event("notice", { message });
@@ -44,6 +50,7 @@ export async function trainRun(options: TrainRunOptions) {
       config,
       {
         bus,
+        security,
         provider: tensorProvider(config.provider),
         checkpointsFolder: folder.checkpoints,
         trajectoriesFolder: folder.trajectories,
@@ -75,6 +82,7 @@ export async function trainRun(options: TrainRunOptions) {
             resumedFrom,
           });
           if (resumedFrom !== undefined) note(`Resumes at iteration ${resumedFrom}.`);
+          if (config.ui) ui = await servePage(folder, config.uiPort, output);
           if (!output.json) view = viewOf(state, output);
         },
         onIteration: ({ iteration, envSteps, values, timing, lag }) => {
@@ -90,9 +98,24 @@ export async function trainRun(options: TrainRunOptions) {
     signal.removeEventListener("abort", announceStop);
     status = undefined;
     silence?.();
+    await ui?.close();
     view?.close();
     sinks?.flush();
     sinks?.close();
+  }
+}
+
+/** A page that cannot be served is no reason not to train. */
+async function servePage(folder: RunFolder, port: number, output: Output): Promise<Ui | undefined> {
+  try {
+    const ui = await serveUiBeside({ root: dirname(folder.path), run: folder.name, port });
+    output.event("ui", { url: ui.url });
+    output.say(`Watch it at ${ui.url}`);
+    return ui;
+  } catch (error) {
+    output.event("notice", { message: (error as Error).message });
+    output.say(`${(error as Error).message} (--uiPort); the run goes on without.`);
+    return undefined;
   }
 }
 

@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,11 +8,15 @@ import type { ReadyInfo } from "../learner/run.ts";
 import { defaultProvider } from "../policy/tensor/provider.ts";
 import type { Bus } from "../proto/bus/bus.ts";
 import { memoryBus } from "../proto/bus/memory.ts";
+import { encodeTrajectory } from "../proto/codec.ts";
 import { resolveConfig } from "../proto/config.ts";
 import { LearnerService } from "../proto/gen/proxima/v1/learner_pb.ts";
 import { connect } from "../proto/grpc.ts";
 import { subjects } from "../proto/subjects.ts";
+import { sampleLineage, vectorTrajectory } from "../proto/testing/trajectories.ts";
 import { trainInProcess } from "./in-process.ts";
+
+setDefaultTimeout(60_000); // for machines that do much else at the same time
 
 const folder = mkdtempSync(join(tmpdir(), "proxima-training-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -155,6 +159,29 @@ describe("an environment that fails", () => {
   });
 });
 
+describe("a run whose groups are traced", () => {
+  test("tells a collector the life of one group an iteration, to the first use of the weights it led to", async () => {
+    const spans: { name: string; traceId: string; attributes: { key: string; value: object }[] }[] = [];
+    const collector = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      async fetch(request) {
+        // biome-ignore lint/suspicious/noExplicitAny: the messages themselves are tested beside their code
+        const sent = (await request.json()) as any;
+        spans.push(...sent.resourceSpans[0].scopeSpans[0].spans);
+        return Response.json({});
+      },
+    });
+    await train({ ...cartpole, traces: `http://127.0.0.1:${collector.port}` }, 2);
+    await collector.stop(true);
+    const groups = spans.filter(({ name }) => name === "group");
+    expect(groups.length).toBe(4);
+    const ofTrace = (id: string) => spans.filter(({ traceId }) => traceId === id).map(({ name }) => name);
+    const life = ["group", "task", "episode", "episode", "assemble", "advantages", "update", "broadcast", "first use"];
+    for (const { traceId } of groups.slice(0, 3)) expect(ofTrace(traceId)).toEqual(life);
+  });
+});
+
 describe("messages that are no trajectories", () => {
   test("are kept as dead letters with the reason; the member they took the place of is played again", async () => {
     const bus = memoryBus();
@@ -175,6 +202,34 @@ describe("messages that are no trajectories", () => {
     });
     expect(records.length).toBe(4);
     expect(notices.filter((n) => n.startsWith("Dead letter")).length).toBe(3);
+    const undisturbed = await train(cartpole, 2);
+    expect(records.map((r) => r.values)).toEqual(undisturbed.map((r) => r.values));
+  });
+});
+
+describe("an actor that sends what must be refused", () => {
+  test("is quarantined and named; the members that it pretended to have played are played by others", async () => {
+    const bus = memoryBus();
+    const notices: string[] = [];
+    const forge = (group: number) => {
+      const name = { iteration: 1, group, member: 0 };
+      const lineage = sampleLineage({ run: "test", ...name, actor: "mallory" });
+      const data = encodeTrajectory({ ...vectorTrajectory(3), lineage });
+      return bus.publish(subjects("test").trajectory(name), data, { timeoutMs: 1000 });
+    };
+    let sent = false;
+    const records = await train({ ...cartpole, quarantineAfter: 2 }, 2, {
+      bus,
+      notices,
+      onIteration() {
+        if (!sent) for (let group = 0; group < 4; group++) void forge(group);
+        sent = true;
+      },
+    });
+    const letters = notices.filter((notice) => notice.startsWith("Dead letter"));
+    expect(letters.filter((letter) => letter.includes("the learner asked for"))).toHaveLength(2);
+    expect(letters.filter((letter) => letter.includes("actor mallory is quarantined"))).toHaveLength(2);
+    expect(notices.filter((notice) => notice.startsWith("Actor mallory is quarantined: 2 of"))).toHaveLength(1);
     const undisturbed = await train(cartpole, 2);
     expect(records.map((r) => r.values)).toEqual(undisturbed.map((r) => r.values));
   });

@@ -336,6 +336,28 @@ export const runSchema = defineConfig({
       unit: "iterations",
       about: "Newest iterations whose trajectories stay on disk for `proxima replay`; 0: none.",
     },
+    maxReward: {
+      section: "safety",
+      type: "number",
+      default: 0,
+      min: 0,
+      about: "A trajectory with a reward of greater magnitude is refused; 0: no bound.",
+    },
+    maxReturn: {
+      section: "safety",
+      type: "number",
+      default: 0,
+      min: 0,
+      about: "A trajectory with a return of greater magnitude is refused; 0: no bound.",
+    },
+    quarantineAfter: {
+      section: "safety",
+      type: "integer",
+      default: 10,
+      min: 0,
+      unit: "refused trajectories",
+      about: "Nothing more is taken from an actor that sent this many; 0: no quarantine.",
+    },
     stallTimeoutMs: {
       section: "safety",
       type: "integer",
@@ -352,6 +374,29 @@ export const runSchema = defineConfig({
       max: 1_000_000,
       unit: "episodes",
       about: "Episodes of an evaluation, once sampled and once greedy.",
+    },
+
+    ui: {
+      section: "watching",
+      type: "flag",
+      default: false,
+      about: "Serve a page that shows the run, on loopback; it shows the other runs of the folder too.",
+    },
+    uiPort: {
+      section: "watching",
+      type: "integer",
+      default: 4700,
+      min: 0,
+      max: 65_535,
+      about: "Port of that page; 0: any free one.",
+    },
+    traces: {
+      section: "watching",
+      type: "text",
+      default: "",
+      pattern: /^(https?:\/\/[^\s@]+)?$/,
+      expects: "the address of a collector such as http://127.0.0.1:4318, without user or password",
+      about: "OpenTelemetry collector (OTLP over HTTP) that gets the life of one group an iteration; none when empty.",
     },
 
     provider: {
@@ -384,6 +429,21 @@ export const runSchema = defineConfig({
       type: "text",
       default: "",
       about: "Path of a NATS credentials file.",
+    },
+    natsReplicas: {
+      section: "machine",
+      type: "integer",
+      default: 1,
+      min: 1,
+      max: 5,
+      unit: "servers",
+      about: "Copies of each stream and bucket in a NATS cluster: with 3, the loss of one server loses nothing.",
+    },
+    secrets: {
+      section: "machine",
+      type: "text",
+      default: "",
+      about: "Folder made by `proxima secure init`, which has all that is needed here; PROXIMA_SECRETS when empty.",
     },
     weightsHost: {
       section: "machine",

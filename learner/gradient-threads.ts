@@ -4,6 +4,7 @@
  * the result that of `inlineGradients` bit for bit.
  */
 import { availableParallelism } from "node:os";
+import { extname } from "node:path";
 import { Worker } from "node:worker_threads";
 import type { Policy, PolicySpec } from "../policy/policy.ts";
 import { shareRows } from "../policy/rows.ts";
@@ -55,6 +56,8 @@ export const Slot = { generation: 0, done: 1, count: 2, failed: 3, ended: 4, siz
 /** Longest a thread may take for one shard before the update is given up. */
 const SHARD_TIMEOUT_MS = 120_000;
 const SPIN = 2_000;
+/** TypeScript as this file, or JavaScript beside it in the package. */
+const workerModule = new URL(`./gradient-worker${extname(import.meta.url)}`, import.meta.url);
 
 /** One thread a shard where the machine has several; threads pay only when there is work for them; `shards` alone decides the result. */
 export function gradientEngine(policy: Policy, model: Model, shards: number, provider: string): GradientEngine {
@@ -81,7 +84,7 @@ export function threadedGradients(policy: Policy, model: Model, shards: number, 
       weights: weights.buffer,
       gradient: gradient.buffer,
     };
-    const worker = new Worker(new URL("./gradient-worker.ts", import.meta.url), { workerData: birth });
+    const worker = new Worker(workerModule, { workerData: birth });
     const state = { worker, gradient, readings: new Float32Array(shared(0)), failure: undefined as string | undefined };
     worker.on("message", (message: { failure: string }) => {
       state.failure = message.failure;

@@ -20,6 +20,8 @@ export interface InboxOptions {
   maxAttempts: number;
   /** Asks for a member again. */
   retry(name: MemberName, attempt: number): Promise<void>;
+  /** An episode that was wanted is here. */
+  onEpisode(trajectory: Trajectory): void;
   /** A message that could not be used: what was wrong with it. */
   onDeadLetter(subject: string, reason: string): void;
 }
@@ -144,6 +146,7 @@ export class Inbox {
       members.set(key, trajectory);
       this.#received.set(name.iteration, members);
       this.#held.set(key, delivery);
+      this.#options.onEpisode(trajectory);
     } else if (held?.sequence === delivery.sequence) {
       this.#held.set(key, delivery); // the same message once more: only its latest delivery can be acknowledged
     } else {

@@ -13,10 +13,12 @@ import type { Trajectory } from "../proto/trajectory.ts";
 import type { Credit, EstimatorDefinition } from "./advantage/index.ts";
 import { assembleBatch, type Batch, succeeded } from "./batch.ts";
 import type { Checkpoint, CheckpointStore, Counters } from "./checkpoint.ts";
+import { Conduct, excess } from "./conduct.ts";
 import type { RunConfig } from "./config.ts";
 import type { GradientEngine } from "./gradients.ts";
 import { Inbox } from "./inbox.ts";
 import { Ledger, type MemberName } from "./ledger.ts";
+import type { GroupEvents } from "./metrics/group-tracer.ts";
 import { misfit } from "./misfit.ts";
 import type { PpoRows } from "./ppo.ts";
 import { predict } from "./predict.ts";
@@ -49,6 +51,8 @@ export interface LearnerDependencies {
   onIteration(record: IterationRecord): void;
   /** Keeps the trajectories of an iteration for replay; `encoded` are the batch's episodes as they came over the wire. */
   onBatch?(iteration: number, batch: Batch, credit: Credit, encoded: readonly Uint8Array[]): Promise<void>;
+  /** Told what happens to groups, where somebody traces them. */
+  trace?: GroupEvents;
   /** Something a person should know. */
   onNotice(message: string): void;
 }
@@ -62,7 +66,7 @@ export interface IterationRecord {
 
 /** What the loop is at right now, for whoever watches. */
 export interface LearnerStatus {
-  /** A section of the stopwatch: issue, wait, assemble, advantages, update, broadcast, commit. */
+  /** A section of the stopwatch: pause, issue, wait, assemble, advantages, update, broadcast, commit. */
   section: string;
   sinceMs: number;
   /** Of the iteration under way. */
@@ -87,8 +91,9 @@ export class Learner {
   readonly #engine: GradientEngine;
   readonly #sampling: TaskSampling;
   readonly #tasks: TaskIssuer;
-  readonly #watch = new Stopwatch();
+  readonly #watch: Stopwatch;
   readonly #stop = new AbortController();
+  readonly #conduct: Conduct;
   #ledger = new Ledger();
   #isRestored = false;
   /** Iterations in a row that trained nothing. */
@@ -107,7 +112,11 @@ export class Learner {
 
   constructor(deps: LearnerDependencies) {
     this.#deps = deps;
-    const { policy, provider, config } = deps;
+    const { policy, provider, config, trace } = deps;
+    this.#watch = new Stopwatch((section, ms) => {
+      const now = Date.now();
+      trace?.done(this.counters.iteration, section, now - ms, now);
+    });
     this.#model = provider.model(policy.layout);
     this.#model.load(initialise(policy.layout, config.seed));
     if (config.klCoefficient > 0) {
@@ -116,6 +125,14 @@ export class Learner {
     }
     this.#engine = deps.gradients(this.#model);
     this.#sampling = taskSampling(config.taskSampling, deps.source, config.seed);
+    this.#conduct = new Conduct({
+      quarantineAfter: config.quarantineAfter,
+      onQuarantine: (actor, reason) =>
+        deps.onNotice(
+          `Actor ${actor} is quarantined: ${config.quarantineAfter} of its trajectories were refused, the last because ${reason}. ` +
+            "Stop it, and if it is not yours renew the nodes' secrets ('proxima secure rotate --role node --graceHours 0').",
+        ),
+    });
     this.#tasks = new TaskIssuer({
       bus: deps.bus,
       subjects: deps.subjects,
@@ -188,6 +205,7 @@ export class Learner {
       misfit: (trajectory, name) => this.#misfit(trajectory, name),
       maxAttempts: config.maxAttempts,
       retry: (name, attempt) => this.#tasks.issue({ ...name, members: [name.member], attempt }),
+      onEpisode: (trajectory) => this.#deps.trace?.arrived(trajectory, Date.now()),
       onDeadLetter: (subject, reason) => this.#deps.onNotice(`Dead letter from ${subject}: ${reason}`),
     });
     while (this.#isRestored && (await this.#inbox.take(200)));
@@ -206,8 +224,9 @@ export class Learner {
 
   /** Issues what the staleness bound allows: the tasks of this iteration and of `maxStaleness` ones ahead. */
   async issueTasks(iteration: number, signal: AbortSignal): Promise<void> {
-    this.#watch.start("issue");
+    if (this.#paused) this.#watch.start("pause");
     while (this.#paused) await Promise.race([this.#paused.promise, aborted(signal)]);
+    this.#watch.start("issue");
     for (let i = this.#issuedBefore; i <= iteration + this.#maxStaleness; i++) {
       if (!this.#ledger.groups(i)) this.#start(i, this.#groupsPerIteration());
       await this.#issueWaiting(i);
@@ -341,7 +360,8 @@ export class Learner {
       ledger: this.#ledger,
       learningRate,
     });
-    this.#deps.onIteration({ iteration, envSteps: this.counters.envSteps, values, timing: this.#watch.lap(envSteps) });
+    const timing = { ...this.#watch.lap(envSteps), ...this.#conduct.lap() };
+    this.#deps.onIteration({ iteration, envSteps: this.counters.envSteps, values, timing });
   }
 
   /**
@@ -457,13 +477,12 @@ export class Learner {
 
   /** Why a trajectory cannot be the answer to the task this run issued; undefined when it can. */
   #misfit(trajectory: Trajectory, name: MemberName): string | undefined {
-    const { subjects, source } = this.#deps;
+    const { subjects, source, config } = this.#deps;
     const { task, seed } = this.#tasks.assignment(name);
     const asked = { run: subjects.run, ...name, task, seed };
-    return misfit(trajectory, asked, source.spec, {
-      from: this.#tasks.oldestWeights(name.iteration),
-      to: name.iteration,
-    });
+    const weights = { from: this.#tasks.oldestWeights(name.iteration), to: name.iteration };
+    const problem = misfit(trajectory, asked, source.spec, weights) ?? excess(trajectory, config);
+    return this.#conduct.judge(trajectory, problem);
   }
 
   async #issueWaiting(iteration: number): Promise<void> {
@@ -476,6 +495,7 @@ export class Learner {
         members: members.filter((_, i) => attempts[i] === attempt),
       }));
     });
+    for (const { group, members } of wanted) this.#deps.trace?.issued(iteration, group, members, Date.now());
     await Promise.all(wanted.map((w) => this.#tasks.issue(w)));
   }
 

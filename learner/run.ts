@@ -1,10 +1,15 @@
 /** A learner from its configuration: builds the parts, announces the run on the bus, trains, and takes everything down again. */
+
 import type { EnvironmentSpec } from "../envs/environment.ts";
 import { loadEnvironment } from "../envs/registry.ts";
+import packageJson from "../package.json" with { type: "json" };
+import { HEARTBEAT_TTL_MS } from "../policy/heartbeat.ts";
 import { buildPolicy, policyDefinition, resolvePolicyOptions } from "../policy/registry.ts";
 import { encodeRunState, runStateKey } from "../policy/run-state.ts";
 import type { TensorProvider } from "../policy/tensor/tensors.ts";
 import type { Bus } from "../proto/bus/bus.ts";
+import type { ServerSecurity } from "../proto/grpc.ts";
+import { taskQueue } from "../proto/joining.ts";
 import { runsBucket, type Subjects, subjects as subjectsOf } from "../proto/subjects.ts";
 import { estimator as estimatorByName, resolveEstimatorOptions } from "./advantage/index.ts";
 import { TrajectoryArchive } from "./archive.ts";
@@ -16,6 +21,8 @@ import { gradientEngine } from "./gradient-threads.ts";
 import { type IterationRecord, Learner, type LearnerStatus } from "./learner.ts";
 import { learnerService } from "./learner-service.ts";
 import { train } from "./loop.ts";
+import { GroupTracer } from "./metrics/group-tracer.ts";
+import { otlpExporter } from "./metrics/otlp.ts";
 import { diagnose, watchdog } from "./watchdog.ts";
 import { readWeights } from "./weights-file.ts";
 import { type WeightsServer, type WeightsSubscriber, weightsServer } from "./weights-server.ts";
@@ -24,6 +31,8 @@ export interface RunDependencies {
   bus: Bus;
   provider: TensorProvider;
   checkpointsFolder: string;
+  /** For the weights server. */
+  security?: ServerSecurity;
   onIteration(record: IterationRecord & { lag: WeightsLag }): void;
   /** Where the trajectories of the newest `keepTrajectories` iterations go; nowhere when absent. */
   trajectoriesFolder?: string;
@@ -82,6 +91,7 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
           onNotice: deps.onNotice,
         })
       : undefined;
+  const tracer = config.traces === "" ? undefined : groupTracer(config, incarnation, deps.onNotice);
   const learner = new Learner({
     config,
     bus,
@@ -103,6 +113,7 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
       deps.onIteration({ ...record, timing, lag: lagOf(server!.subscribers()) });
     },
     onBatch: archive?.keep.bind(archive),
+    trace: tracer,
     onNotice: deps.onNotice,
   });
   let server: WeightsServer | undefined;
@@ -123,6 +134,8 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
       run: config.run,
       host: config.weightsHost,
       port: config.weightsPort,
+      onHeld: (actor, counter) => tracer?.used(actor, counter, Date.now()),
+      ...deps.security,
       services: [
         learnerService(
           learnerControls({
@@ -172,7 +185,13 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
     await learner.close();
     await archive?.close();
     await server?.close();
+    await tracer?.close();
   }
+}
+
+function groupTracer({ run, traces }: RunConfig, incarnation: number, onNotice: (message: string) => void) {
+  const resource = { "service.name": "proxima-learner", "service.version": packageJson.version, "proxima.run": run };
+  return new GroupTracer(run, incarnation, otlpExporter({ endpoint: traces, resource, onNotice }));
 }
 
 /** The loop went on to its next section, or an episode came. */
@@ -202,6 +221,9 @@ async function openStreams(bus: Bus, subjects: Subjects): Promise<void> {
     dedupWindowMs: 120_000,
     retention: "limits",
   });
+  // Actors may lack the permission to make these, and do not know how many copies there should be.
+  await (await bus.puller(taskQueue(subjects))).close();
+  await bus.keyValue(subjects.directoryBucket, { ttlMs: HEARTBEAT_TTL_MS });
 }
 
 function lagOf(subscribers: readonly WeightsSubscriber[]): WeightsLag {

@@ -4,7 +4,13 @@ export class Stopwatch {
   #current: string | undefined;
   #since = performance.now();
   #lapSince = performance.now();
+  readonly #onEnd: (section: string, ms: number) => void;
   laps = 0;
+
+  /** @param onEnd told of each section when it ends, with how long it took */
+  constructor(onEnd: (section: string, ms: number) => void = () => {}) {
+    this.#onEnd = onEnd;
+  }
 
   /** What is under way, and for how long. */
   get current(): { section: string; sinceMs: number } {
@@ -14,7 +20,10 @@ export class Stopwatch {
   /** Ends the section under way and starts another. */
   start(section: string): void {
     const now = performance.now();
-    if (this.#current) this.#sections[this.#current] = (this.#sections[this.#current] ?? 0) + now - this.#since;
+    if (this.#current) {
+      this.#sections[this.#current] = (this.#sections[this.#current] ?? 0) + now - this.#since;
+      this.#onEnd(this.#current, now - this.#since);
+    }
     this.#current = section;
     this.#since = now;
   }

@@ -46,6 +46,8 @@ export interface WeightsServerOptions extends ServeOptions {
   run: string;
   /** Compress for subscribers that can undo it. Weights shrink by a few per cent only: for slow networks. Default false. */
   zstd?: boolean;
+  /** A subscriber reports to use a version from now on. */
+  onHeld?(actor: string, counter: number): void;
   /** Further services on the same address. */
   services?: Implementation[];
 }
@@ -273,7 +275,10 @@ export async function weightsServer(options: WeightsServerOptions): Promise<Weig
       if (request.refused) {
         subscription.refused++;
         subscription.refusedReason = request.refused.slice(0, 500);
-      } else subscription.held = checkVersion(request.version);
+      } else {
+        subscription.held = checkVersion(request.version);
+        if (subscription.held) options.onHeld?.(subscription.actor, Number(subscription.held.counter));
+      }
       return { newestCounter: BigInt(newest?.counter ?? 0) };
     },
   });

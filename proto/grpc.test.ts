@@ -12,6 +12,7 @@ import {
   implement,
   isLoopback,
   type Security,
+  type ServeOptions,
   StatusError,
   serve,
   status,
@@ -27,7 +28,11 @@ afterEach(async () => {
 
 type WeightsHandlers = Handlers<typeof WeightsService>;
 
-async function pair(handlers: Partial<WeightsHandlers>, security: Security = {}, callerSecurity = security) {
+async function pair(
+  handlers: Partial<WeightsHandlers>,
+  security: ServeOptions = {},
+  callerSecurity: Security = security,
+) {
   const missing = () => {
     throw new StatusError(status.UNIMPLEMENTED, "not in this test");
   };

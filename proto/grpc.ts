@@ -30,6 +30,7 @@ export {
   type Encoded,
   isLoopback,
   type Security,
+  type ServerSecurity,
   StatusError,
   serviceDefinition,
   status,

@@ -47,26 +47,10 @@ export interface Subjects {
 
   /** Key-value bucket: configuration, environment assignment, current weights version. */
   readonly stateBucket: string;
-  /** Key-value bucket with a time to live: heartbeats of nodes and actors. */
+  /** Key-value bucket with a time to live: heartbeats of the rollout actors that play for the run. */
   readonly directoryBucket: string;
   /** Object store of environment bundles, by SHA-256. */
   readonly bundleStore: string;
-
-  /** Requests to one actor. */
-  call(actor: string): string;
-  /** Requests to the agent of one node. */
-  node(node: string): string;
-}
-
-const TOKEN = /^[A-Za-z0-9_-]{1,128}$/;
-
-function token(what: string, value: string): string {
-  if (!TOKEN.test(value)) {
-    throw new RangeError(
-      `Cannot name a subject: ${what} must be 1 to 128 letters, digits, - or _, found ${JSON.stringify(value.slice(0, 60))}`,
-    );
-  }
-  return value;
 }
 
 function number(what: string, value: number): number {
@@ -126,9 +110,6 @@ export function subjects(run: string): Subjects {
     stateBucket: `proxima-state-${run}`,
     directoryBucket: `proxima-directory-${run}`,
     bundleStore: `proxima-bundles-${run}`,
-
-    call: (actor) => `${root}.call.${token("an actor's name", actor)}`,
-    node: (node) => `${root}.node.${token("a node's name", node)}`,
   };
 }
 

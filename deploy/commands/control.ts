@@ -28,6 +28,12 @@ const schema = defineConfig({
       default: "",
       about: "Path of a NATS credentials file.",
     },
+    secrets: {
+      section: "learner",
+      type: "text",
+      default: "",
+      about: "Folder made by `proxima secure init`, with the operator's files; PROXIMA_SECRETS when empty.",
+    },
     timeoutMs: {
       section: "learner",
       type: "integer",
@@ -102,11 +108,11 @@ function layers(given: Parameters<Command["run"]>[0]["arguments"], { fields }: C
 }
 
 async function ask<T>(
-  { run: named, nats, natsCredentials, timeoutMs }: ConfigOf<typeof schema>,
+  { run: named, nats, natsCredentials, secrets, timeoutMs }: ConfigOf<typeof schema>,
   call: (link: LearnerLink, until: { timeoutMs: number }) => Promise<T>,
 ): Promise<{ run: string; answer: T }> {
   const run = named || onlyRun("runs");
-  const link = await linkToRun("runs", run, { nats, natsCredentials });
+  const link = await linkToRun("runs", run, { nats, natsCredentials, secrets });
   try {
     return { run, answer: await answerOf(run, call(link, { timeoutMs })) };
   } finally {

@@ -14,6 +14,7 @@ import { invocation } from "../invocation.ts";
 import type { Output } from "../output.ts";
 import { resolveRunConfig } from "../run-config.ts";
 import { createRunFolder, type RunFolder, resumeRunFolder, storeConfig } from "../run-folder.ts";
+import { type RoleSecrets, roleSecrets } from "../secrets/role-secrets.ts";
 import { type Learn, trainRun } from "../train-run.ts";
 
 const schema = defineConfig({
@@ -44,7 +45,14 @@ const schema = defineConfig({
       about: "Fetch no nats-server: without one on the PATH or in the cache, everything runs in one process.",
     },
   },
-  check: (config) => runSchema.check!(config),
+  check: (config) => [
+    ...runSchema.check!(config),
+    ...(config.secrets && !config.nats
+      ? [
+          "secrets belong to a broker that was started with them: name it with --nats; the one that dev starts is for this machine only",
+        ]
+      : []),
+  ],
 });
 
 type DevConfig = ConfigOf<typeof schema>;
@@ -85,6 +93,7 @@ async function trainAndEvaluate(
       config,
       folder,
       bus: wiring.bus,
+      security: wiring.secrets?.server,
       output,
       signal,
       learn: wiring.learn,
@@ -114,6 +123,7 @@ async function trainAndEvaluate(
 interface Wiring {
   bus: Awaited<ReturnType<typeof openBus>>;
   learn: Learn;
+  secrets?: RoleSecrets;
   close(): Promise<void>;
 }
 
@@ -133,10 +143,12 @@ async function wire(config: DevConfig, folder: RunFolder, output: Output, signal
   let broker: Broker | undefined;
   if (found.type === "program") broker = await startBroker({ program: found.path, storeDir: `${folder.path}/broker` });
   const url = found.type === "url" ? found.url : broker!.url;
+  const secrets = found.type === "url" ? roleSecrets(config.secrets, "learner") : undefined;
   let actors: ActorProcesses | undefined;
   try {
     const credentials = config.natsCredentials === "" ? undefined : await Bun.file(config.natsCredentials).text();
-    const bus = await openBus(url, { name: `proxima learner ${folder.name}`, credentials, signal });
+    const name = `proxima learner ${folder.name}`;
+    const bus = await openBus(url, { name, credentials, ...secrets?.bus, replicas: config.natsReplicas, signal });
     const { file, args } = await actorCommand(config.actorRuntime);
     const learn: Learn = async (run, deps, until) => {
       const lost = new AbortController();
@@ -159,6 +171,7 @@ async function wire(config: DevConfig, folder: RunFolder, output: Output, signal
     return {
       bus,
       learn,
+      secrets,
       close: async () => {
         await bus.close();
         await broker?.stop();
@@ -207,6 +220,7 @@ function actorArguments(config: DevConfig, url: string, index: number): string[]
     name: `actor-${index}`,
     nats: url,
     natsCredentials: config.natsCredentials,
+    secrets: config.secrets,
     slots: config.slots,
     provider: config.provider,
   };
@@ -242,6 +256,7 @@ function whatNext(folder: RunFolder, longer: number): string {
     `The run lies in ${path}/. Further:`,
     `  ${invocation()} eval --run ${folder.name} --episodes 1000`,
     `  ${invocation()} dev --run ${folder.name} --resume --totalEnvSteps ${longer}`,
+    `  ${invocation()} ui --run ${folder.name}`,
     `  tensorboard --logdir ${path}`,
   ].join("\n");
 }

@@ -23,6 +23,12 @@ const schema = defineConfig({
       about: "Broker that knows the run, for a learner whose folder is on another machine.",
     },
     natsCredentials: { section: "run", type: "text", default: "", about: "Path of a NATS credentials file." },
+    secrets: {
+      section: "run",
+      type: "text",
+      default: "",
+      about: "Folder made by `proxima secure init`, with the operator's files; PROXIMA_SECRETS when empty.",
+    },
   },
 });
 

@@ -116,6 +116,11 @@ test.each<[string, Partial<GameFile>, string]>([
     "'dan' is not declared (line 4, column 32)",
   ],
   [
+    "a constant of an unknown type",
+    { pddl_domain: LIGHTS_DOMAIN.replace("Ann - person", "Ann - pers-on") },
+    "the type 'pers-on' of the constant 'ann' is not declared",
+  ],
+  [
     "an unknown predicate",
     { pddl_domain: LIGHTS_DOMAIN.replace("(tired ?p) (forall", "(weary ?p) (forall") },
     "'weary' is not declared",

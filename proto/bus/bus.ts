@@ -77,7 +77,8 @@ export interface KeyValue {
   get(key: string): Promise<KeyValueEntry | undefined>;
   /** Returns the new revision. `revision`: write only if this is still the latest (0: only if absent), else throws KeyConflictError. */
   put(key: string, value: Uint8Array, options?: { revision?: number }): Promise<number>;
-  delete(key: string): Promise<void>;
+  /** Deleting what is absent is fine. `revision`: only if this is still the latest, else throws KeyConflictError. */
+  delete(key: string, options?: { revision?: number }): Promise<void>;
   keys(): Promise<string[]>;
   /**
    * Current entries that match (`*` one token, `>` the rest), then every change, until the signal aborts. An entry that

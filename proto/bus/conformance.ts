@@ -433,6 +433,17 @@ export function busConformance(name: string, connect: () => Promise<Bus>): void 
         expect(text((await values.get("a"))?.value ?? bytes(""))).toBe("again");
       });
 
+      test("delete() with a revision deletes only if that is still the latest", async () => {
+        const values = await bus.keyValue(unique("bucket"));
+        const first = await values.put("a", bytes("one"));
+        const second = await values.put("a", bytes("two"));
+        await expect(values.delete("a", { revision: first })).rejects.toBeInstanceOf(KeyConflictError);
+        expect(text((await values.get("a"))?.value ?? bytes(""))).toBe("two");
+        await values.delete("a", { revision: second });
+        expect(await values.get("a")).toBeUndefined();
+        await values.delete("a", { revision: second }); // absent is what was wanted
+      });
+
       test("of several writers with the same revision one wins", async () => {
         const bucket = unique("bucket");
         const writers = await Promise.all([bus, other].map((one) => one.keyValue(bucket)));
@@ -448,6 +459,19 @@ export function busConformance(name: string, connect: () => Promise<Bus>): void 
         for (const key of ["actor.1", "actor.2", "weights"]) await values.put(key, bytes("x"));
         await values.delete("actor.1");
         expect((await values.keys()).toSorted()).toEqual(["actor.2", "weights"]);
+      });
+
+      test("keys() does not stall while entries are overwritten", async () => {
+        const values = await bus.keyValue(unique("bucket"));
+        const names = Array.from({ length: 20 }, (_, i) => `key-${i}`);
+        await Promise.all(names.map((name) => values.put(name, bytes("x"))));
+        let writing = true;
+        const writers = names.map(async (name) => {
+          while (writing) await values.put(name, bytes("y"));
+        });
+        for (let round = 0; round < 20; round++) expect(await values.keys()).toHaveLength(names.length);
+        writing = false;
+        await Promise.all(writers);
       });
 
       test("watch() yields the current entries that match, then every change, until it is aborted", async () => {

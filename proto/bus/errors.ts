@@ -99,6 +99,18 @@ export class ConnectError extends Error {
   }
 }
 
+/** The broker's permissions for this role do not allow it. Trying again cannot help. */
+export class NotPermittedError extends Error {
+  override readonly name = "NotPermittedError";
+
+  constructor(what: string, options?: ErrorOptions) {
+    super(
+      `The broker does not let this role ${what}. If it should, its run may be missing from the permissions: 'proxima secure allow --runs NAME' adds it.`,
+      options,
+    );
+  }
+}
+
 /** The bus was closed, by its owner or because the broker refused to have it back. */
 export class BusClosedError extends Error {
   override readonly name = "BusClosedError";

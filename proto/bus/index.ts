@@ -11,6 +11,7 @@ export {
   KeyConflictError,
   MessageTooLargeError,
   NoResponderError,
+  NotPermittedError,
   RemoteError,
   RequestTimeoutError,
   StreamFullTimeoutError,

@@ -32,9 +32,13 @@ export class MemoryKeyValue {
         if (expected !== undefined && expected !== latest) throw new KeyConflictError(this.#bucket, key, expected);
         return this.#write(key, value.slice(), false);
       },
-      delete: async (key) => {
+      delete: async (key, options) => {
         checkKey(key);
-        if (this.#entries.get(key)?.deleted === false) this.#write(key, new Uint8Array(0), true);
+        const entry = this.#entries.get(key);
+        if (!entry || entry.deleted) return;
+        const expected = options?.revision ?? entry.revision;
+        if (expected !== entry.revision) throw new KeyConflictError(this.#bucket, key, expected);
+        this.#write(key, new Uint8Array(0), true);
       },
       keys: async () => [...this.#entries.values()].filter((entry) => !entry.deleted).map((entry) => entry.key),
       watch: (pattern, signal) => {

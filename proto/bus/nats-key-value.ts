@@ -1,15 +1,17 @@
+import { Buffer } from "node:buffer";
+import { createHash } from "node:crypto";
 import type { JetStreamClient } from "@nats-io/jetstream";
 import type { KV, KvWatchEntry } from "@nats-io/kv";
 import { Kvm } from "@nats-io/kv";
 import { headers as newHeaders } from "@nats-io/nats-core";
-import type { ObjectStore as Objects } from "@nats-io/obj";
+import type { ObjectInfo, ObjectStore as Objects } from "@nats-io/obj";
 import { Objm } from "@nats-io/obj";
 import type { KeyValue, KeyValueEntry, ObjectStore } from "./bus.ts";
-import { immutableObjectError, KeyConflictError } from "./errors.ts";
+import { immutableObjectError, KeyConflictError, NotPermittedError } from "./errors.ts";
 import { Feed } from "./feed.ts";
-import { checkKey, checkPattern } from "./names.ts";
+import { checkKey, checkPattern, subjectMatches } from "./names.ts";
 import type { NatsLink } from "./nats-link.ts";
-import { BrokerError, bounded, brokerCode, NoAnswer, plainBytes } from "./nats-link.ts";
+import { BrokerError, bounded, brokerCode, forbiddenSubject, NoAnswer, plainBytes } from "./nats-link.ts";
 import { background, backoffMs, sleep } from "./timers.ts";
 
 export interface BucketOptions {
@@ -17,6 +19,9 @@ export interface BucketOptions {
   history?: number;
   replicas: number;
 }
+
+/** How often a watcher that may not create a consumer looks. */
+const LOOK_MS = 1_000;
 
 /** A key-value bucket over NATS: reads and watches by @nats-io/kv; writes by the link, which repeats them safely. */
 export class NatsKeyValue implements KeyValue {
@@ -27,7 +32,7 @@ export class NatsKeyValue implements KeyValue {
 
   static async open(link: NatsLink, jetstream: JetStreamClient, bucket: string, options: BucketOptions) {
     const { ttlMs, history = 1, replicas } = options;
-    return link.repeat(`open bucket '${bucket}'`, {}, async () => {
+    return openBucket(link, bucket, async () => {
       // Copies may answer direct reads with what was true a moment ago.
       const kv = await new Kvm(jetstream).create(bucket, {
         ttl: ttlMs,
@@ -37,9 +42,13 @@ export class NatsKeyValue implements KeyValue {
       });
       const { config } = (await kv.status()).streamInfo;
       const maxAge = ttlMs === undefined ? config.max_age : ttlMs * 1_000_000;
-      if (maxAge !== config.max_age || history > config.max_msgs_per_subject) {
+      // Whoever came first may have known nothing of copies.
+      const copies = Math.max(replicas, config.num_replicas);
+      if (maxAge !== config.max_age || history > config.max_msgs_per_subject || copies > config.num_replicas) {
         await (await jetstream.jetstreamManager()).streams.update(config.name, {
           ...config,
+          num_replicas: copies,
+          allow_direct: copies === 1,
           max_msgs_per_subject: Math.max(history, config.max_msgs_per_subject),
           max_age: maxAge,
           duplicate_window: maxAge > 0 ? Math.min(config.duplicate_window, maxAge) : config.duplicate_window,
@@ -66,9 +75,7 @@ export class NatsKeyValue implements KeyValue {
     try {
       return await this.#write(key, value, revision);
     } catch (error) {
-      if (!(error instanceof BrokerError) || revision === undefined) throw error;
-      if (error.code !== brokerCode.wrongLastSequence && error.code !== brokerCode.wrongLastSequenceUnknown)
-        throw error;
+      if (!isConflict(error) || revision === undefined) throw error;
       // A deleted key is absent to us, but to the broker its last revision is the deletion.
       const latest = revision === 0 ? await this.#latest(key) : undefined;
       if (latest?.deleted) return this.#write(key, value, latest.revision);
@@ -76,25 +83,32 @@ export class NatsKeyValue implements KeyValue {
     }
   }
 
-  async delete(key: string): Promise<void> {
+  async delete(key: string, { revision }: { revision?: number } = {}): Promise<void> {
     checkKey(key);
     const headers = newHeaders();
     headers.set("KV-Operation", "DEL");
-    await this.#link.store(this.#subject(key), new Uint8Array(0), { headers });
+    try {
+      await this.#write(key, new Uint8Array(0), revision, headers);
+    } catch (error) {
+      if (!isConflict(error) || revision === undefined) throw error;
+      if (await this.get(key)) throw new KeyConflictError(this.#bucket, key, revision, { cause: error });
+    }
   }
 
+  /** Asks for the stream's subjects: walking its messages, as the library does, stalls for seconds when one of them is overwritten meanwhile. */
   async keys(): Promise<string[]> {
-    return this.#link.repeat(`list the keys of bucket '${this.#bucket}'`, {}, async (leftMs) => {
-      const iterator = await this.#kv.keys();
-      const timer = setTimeout(() => iterator.stop(new NoAnswer("timeout")), leftMs);
-      try {
-        const keys: string[] = [];
-        for await (const key of iterator) keys.push(key); // Array.fromAsync is not in Node 20
-        return keys;
-      } finally {
-        clearTimeout(timer);
-      }
-    });
+    const { subjects = {} } = await this.#link.repeat(
+      `list the keys of bucket '${this.#bucket}'`,
+      {},
+      async (leftMs) => {
+        const filter = { subjects_filter: this.#subject(">") };
+        const path = `STREAM.INFO.KV_${this.#bucket}`;
+        return (await this.#link.api<{ state: { subjects?: Record<string, number> } }>(path, filter, leftMs)).state;
+      },
+    );
+    const keys = Object.keys(subjects).map((subject) => subject.slice(this.#subject("").length));
+    const entries = await Promise.all(keys.map((key) => this.get(key))); // a deleted key is a subject too
+    return keys.filter((_, i) => entries[i]);
   }
 
   watch(pattern: string, signal: AbortSignal): AsyncIterable<KeyValueEntry> {
@@ -180,7 +194,8 @@ export class NatsKeyValue implements KeyValue {
           revision = Math.max(revision, entry.revision);
           take(plain(entry));
         }
-      } catch {
+      } catch (error) {
+        if (forbiddenSubject(error) !== undefined) return this.#look(pattern, signal, take);
         // The broker is away, or not ready yet: try again.
       } finally {
         stopListening();
@@ -191,14 +206,34 @@ export class NatsKeyValue implements KeyValue {
     }
   }
 
+  /** For roles that may not create consumers. Changes between two looks show as the last of them. */
+  async #look(pattern: string, signal: AbortSignal, take: (entry: KeyValueEntry) => void): Promise<void> {
+    const seen = new Map<string, number>();
+    while (!signal.aborted) {
+      try {
+        const keys = /[*>]/.test(pattern)
+          ? (await this.keys()).filter((key) => subjectMatches(pattern, key))
+          : [pattern];
+        for (const key of new Set([...keys, ...seen.keys()])) {
+          const entry = await this.#latest(key);
+          if (!entry || entry.revision === seen.get(key)) continue;
+          seen.set(key, entry.revision);
+          take(entry);
+        }
+      } catch {
+        // The broker is away: look again.
+      }
+      await sleep(LOOK_MS, signal).catch(() => undefined);
+    }
+  }
+
   async #latest(key: string): Promise<KeyValueEntry | undefined> {
     checkKey(key);
     const entry = await this.#link.repeat(`read key '${key}' of bucket '${this.#bucket}'`, {}, () => this.#kv.get(key));
     return entry ? plain(entry) : undefined;
   }
 
-  async #write(key: string, value: Uint8Array, revision: number | undefined): Promise<number> {
-    const headers = newHeaders();
+  async #write(key: string, value: Uint8Array, revision?: number, headers = newHeaders()): Promise<number> {
     if (revision !== undefined) headers.set("Nats-Expected-Last-Subject-Sequence", String(revision));
     return (await this.#link.store(this.#subject(key), value, { headers })).sequence;
   }
@@ -215,9 +250,7 @@ export class NatsObjects implements ObjectStore {
   readonly #objects: Objects;
 
   static async open(link: NatsLink, jetstream: JetStreamClient, bucket: string, { replicas }: { replicas: number }) {
-    const objects = await link.repeat(`open bucket '${bucket}'`, {}, () =>
-      new Objm(jetstream).create(bucket, { replicas }),
-    );
+    const objects = await openBucket(link, bucket, () => new Objm(jetstream).create(bucket, { replicas }));
     return new NatsObjects(link, bucket, objects);
   }
 
@@ -231,7 +264,7 @@ export class NatsObjects implements ObjectStore {
     await this.#transfer(`put object '${name}' into '${this.#bucket}'`, data.length, async () => {
       const stored = await this.#objects.info(name);
       if (!stored || stored.deleted) return this.#objects.putBlob({ name }, data);
-      const present = stored.size === data.length ? await this.#objects.getBlob(name) : undefined;
+      const present = stored.size === data.length ? await this.#read(name, stored) : undefined;
       if (!present?.every((byte, i) => byte === data[i])) throw immutableObjectError(this.#bucket, name);
     });
   }
@@ -240,8 +273,32 @@ export class NatsObjects implements ObjectStore {
     const what = `get object '${name}' of '${this.#bucket}'`;
     const info = await this.#transfer(what, 0, () => this.#objects.info(name));
     if (!info || info.deleted) return undefined;
-    const data = await this.#transfer(what, info.size, () => this.#objects.getBlob(name));
-    return data ? plainBytes(data) : undefined;
+    return this.#transfer(what, info.size, () => this.#read(name, info));
+  }
+
+  /** Asks for piece after piece: the library has them pushed by a consumer, which roles that only read may not create. */
+  async #read(name: string, { nuid, chunks, size, digest }: ObjectInfo): Promise<Uint8Array> {
+    const data = new Uint8Array(size);
+    const subject = `$O.${this.#bucket}.C.${nuid}`;
+    let [sequence, length] = [0, 0];
+    for (let i = 0; i < chunks; i++) {
+      const { message } = await this.#link.api<{ message: { seq: number; data: string } }>(
+        `STREAM.MSG.GET.OBJ_${this.#bucket}`,
+        { seq: sequence + 1, next_by_subj: subject },
+      );
+      const piece = Buffer.from(message.data, "base64");
+      if (length + piece.length > size) break;
+      data.set(piece, length);
+      length += piece.length;
+      sequence = message.seq;
+    }
+    const found = createHash("sha256").update(data).digest("base64url");
+    if (length !== size || `SHA-256=${found}` !== digest.replace(/=+$/, "")) {
+      throw new Error(
+        `Object '${name}' of bucket '${this.#bucket}' is damaged: it should be ${size} bytes with ${digest}, found ${length} with SHA-256=${found}.`,
+      );
+    }
+    return data;
   }
 
   async list(): Promise<string[]> {
@@ -256,7 +313,36 @@ export class NatsObjects implements ObjectStore {
   }
 }
 
+/** A role that may not create the bucket waits for the one that may. */
+async function openBucket<T>(link: NatsLink, bucket: string, open: () => Promise<T>): Promise<T> {
+  let isAbsent = false;
+  try {
+    return await link.repeat(`open bucket '${bucket}'`, {}, async () => {
+      try {
+        return await open();
+      } catch (error) {
+        const subject = forbiddenSubject(error);
+        if (subject === undefined) throw error;
+        isAbsent = subject.startsWith("$JS.API.STREAM.CREATE.");
+        throw isAbsent ? new NoAnswer("timeout") : new NotPermittedError(`publish to '${subject}'`, { cause: error });
+      }
+    });
+  } catch (cause) {
+    if (!isAbsent) throw cause;
+    throw new Error(
+      `There is no bucket '${bucket}', and this role may not create it. Start the learner of its run first, or check the run's name.`,
+      { cause },
+    );
+  }
+}
+
 function plain(entry: Pick<KvWatchEntry, "key" | "value" | "revision" | "operation">): KeyValueEntry {
   const deleted = entry.operation !== "PUT";
   return { key: entry.key, value: plainBytes(entry.value), revision: entry.revision, deleted };
+}
+
+/** Whether a write was refused because another revision is the latest. */
+function isConflict(error: unknown): boolean {
+  if (!(error instanceof BrokerError)) return false;
+  return error.code === brokerCode.wrongLastSequence || error.code === brokerCode.wrongLastSequenceUnknown;
 }

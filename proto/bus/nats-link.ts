@@ -8,7 +8,13 @@ import {
   TimeoutError,
 } from "@nats-io/nats-core";
 import type { BusStatus } from "./bus.ts";
-import { BrokerTimeoutError, BusClosedError, MessageTooLargeError, StreamFullTimeoutError } from "./errors.ts";
+import {
+  BrokerTimeoutError,
+  BusClosedError,
+  MessageTooLargeError,
+  NotPermittedError,
+  StreamFullTimeoutError,
+} from "./errors.ts";
 import { backoffMs, sleep } from "./timers.ts";
 
 /** Why one attempt of a call brought no answer. */
@@ -276,7 +282,8 @@ export class NatsLink {
         case "error": {
           const { error } = status;
           if (error instanceof PermissionViolationError) {
-            this.#failCalls((call) => error.operation === "publish" && call.subject === error.subject, error);
+            const refused = new NotPermittedError(`publish to '${error.subject}'`, { cause: error });
+            this.#failCalls((call) => error.operation === "publish" && call.subject === error.subject, refused);
           }
           this.#tell({ type: "error", error });
           break;
@@ -351,8 +358,16 @@ export async function bounded<T>(promise: Promise<T>, timeoutMs: number): Promis
   return Promise.race([promise, over]).finally(() => clearTimeout(timer));
 }
 
+/** What the broker's permissions forbade to publish or subscribe to, if that is why an operation failed. */
+export function forbiddenSubject(error: unknown): string | undefined {
+  for (let at = error; at instanceof Error; at = at.cause)
+    if (at instanceof PermissionViolationError) return at.subject;
+  return undefined;
+}
+
 /** Whether the error says that the broker is away for now, so that trying again makes sense. */
 export function isAway(error: unknown): boolean {
+  if (forbiddenSubject(error) !== undefined) return false;
   if (error instanceof NoAnswer || error instanceof TimeoutError || error instanceof RequestError) return true;
   return error instanceof Error && error.name === "JetStreamNotEnabled"; // nobody answered, as @nats-io/jetstream puts it
 }

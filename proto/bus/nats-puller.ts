@@ -3,7 +3,7 @@ import { createInbox } from "@nats-io/nats-core";
 import type { Delivery, Puller, PullOptions } from "./bus.ts";
 import { BusClosedError } from "./errors.ts";
 import type { NatsLink } from "./nats-link.ts";
-import { BrokerError, isAway, NoAnswer, plainBytes } from "./nats-link.ts";
+import { BrokerError, forbiddenSubject, isAway, NoAnswer, plainBytes } from "./nats-link.ts";
 import { backoffMs, sleep } from "./timers.ts";
 
 /** How long past its deadline a pull waits for the server's word that it is over, before it stops believing in the server. */
@@ -161,7 +161,12 @@ export class NatsPuller implements Puller {
       max_waiting: MAX_WAITING,
       replay_policy: "instant",
     };
-    await this.#link.api(`CONSUMER.DURABLE.CREATE.${stream}.${durable}`, { stream_name: stream, config }, timeoutMs);
+    try {
+      await this.#link.api(`CONSUMER.DURABLE.CREATE.${stream}.${durable}`, { stream_name: stream, config }, timeoutMs);
+    } catch (error) {
+      if (forbiddenSubject(error) === undefined) throw error;
+      await this.#link.api(`CONSUMER.INFO.${stream}.${durable}`, {}, timeoutMs); // who may not create it uses the one there is
+    }
   }
 }
 

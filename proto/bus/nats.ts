@@ -36,8 +36,8 @@ export interface NatsOptions {
   password?: string;
   /** The contents of a .creds file (not its path). */
   credentials?: string;
-  /** An NKey seed, `SU…`. */
-  nkeySeed?: string;
+  /** An NKey seed, `SU…`, or how to have it: asked at every connection, so that it may change. */
+  nkeySeed?: string | (() => string);
   /** Files or PEM text; `{}` insists on TLS with the system's certificate authorities. */
   tls?: NodeConnectionOptions["tls"];
   /** How long to try to reach the broker, and the deadline of operations that have none of their own. Default 30 s. */
@@ -344,7 +344,7 @@ async function dial(options: NatsOptions, timeoutMs: number): Promise<NatsConnec
     credentials !== undefined
       ? credsAuthenticator(encoder.encode(credentials))
       : nkeySeed !== undefined
-        ? nkeyAuthenticator(encoder.encode(nkeySeed))
+        ? nkeyAuthenticator(() => encoder.encode(typeof nkeySeed === "function" ? nkeySeed() : nkeySeed))
         : undefined;
   const list = typeof servers === "string" ? [servers] : servers;
   const webSocket = list.some((server) => /^wss?:/i.test(server));
@@ -387,6 +387,9 @@ async function dial(options: NatsOptions, timeoutMs: number): Promise<NatsConnec
         throw new ConnectError(
           "unreachable",
           `No NATS server could be reached at ${shown(servers)} within ${timeoutMs} ms: ${why.message}. ` +
+            (looksUnwelcome(why)
+              ? "A server that demands client certificates (--secrets) ends connections like this. "
+              : "") +
             "Check that the server runs there, that address and port are right and no firewall is between; `nats-server -js` starts one.",
           { cause },
         );
@@ -412,6 +415,9 @@ function refusalIn(error: unknown): string | undefined {
   }
   return undefined;
 }
+
+/** How it shows that a server demands TLS, or a client certificate that is missing: the reason is only in its log. */
+const looksUnwelcome = ({ message }: Error) => /timeout|EBADF|EPIPE|ECONNRESET|socket/i.test(message);
 
 /** Server addresses without the secrets that a URL may carry. */
 function shown(servers: string | string[]): string {

@@ -82,9 +82,15 @@ export function connect<S extends DescService>(
   const client = new Client(address, channelCredentials(tls), channelOptions(tls?.serverName));
   const metadata = () => {
     const entries = new Metadata();
-    if (token) entries.set("authorization", `Bearer ${token}`);
+    const secret = typeof token === "function" ? token() : token;
+    if (secret) entries.set("authorization", `Bearer ${secret}`);
     return entries;
   };
+  /** Without a certificate to show, a broken connection may well mean that one is demanded: runtimes tell it in various ways. */
+  const hint = ({ code, details }: ServiceError) =>
+    code === status.UNAVAILABLE && tls && !tls.cert && /certificate.required|EPIPE|EBADF|ECONNRESET/i.test(details)
+      ? " The server seems to demand a client certificate: give one (--secrets)."
+      : "";
   const methods: Record<string, unknown> = {};
   for (const method of service.methods) {
     const path = methodPath(service, method);
@@ -93,7 +99,7 @@ export function connect<S extends DescService>(
     const failed = (cause: ServiceError) =>
       new StatusError(
         cause.code ?? status.UNKNOWN,
-        `Cannot call ${method.name} at ${address}: ${status[cause.code] ?? cause.code}: ${cause.details || cause.message}`,
+        `Cannot call ${method.name} at ${address}: ${status[cause.code] ?? cause.code}: ${cause.details || cause.message}${hint(cause)}`,
         { cause },
       );
     const begin = (options: Partial<CallOptions>) => {

@@ -17,7 +17,7 @@ import {
   type Input,
   isLoopback,
   methodPath,
-  type Security,
+  type ServerSecurity,
   StatusError,
   serviceDefinition,
   status,
@@ -78,7 +78,9 @@ export function implement<S extends DescService>(
   return { service, handlers: handlers as unknown as Implementation["handlers"], token };
 }
 
-export interface ServeOptions extends Security {
+export interface ServeOptions extends ServerSecurity {
+  /** A secret that every caller must send. */
+  token?: string;
   /** Default 127.0.0.1. Others are refused unless there is TLS and either a token or `tls.ca` for client certificates. */
   host?: string;
   /** Default 0: any free port. */
@@ -94,35 +96,51 @@ export interface GrpcServer {
 }
 
 /** Throws TypeError that explains what is missing when the address would be open to others without protection. */
-export function checkBind(host: string, { tls, token }: Security): void {
+export function checkBind(host: string, { tls, token, authorise }: ServeOptions): void {
   if (tls && !(tls.cert && tls.key)) {
     throw new TypeError(`Cannot serve gRPC on ${host}: TLS needs a certificate and its key, found only a part of them`);
   }
   if (token === "") throw new TypeError(`Cannot serve gRPC on ${host}: the token is empty`);
-  if (isLoopback(host) || (tls && (token || tls.ca))) return;
+  if (isLoopback(host) || (tls && (token || tls.ca || authorise))) return;
   throw new TypeError(
     `Cannot serve gRPC on ${host}: an address that other machines can reach needs TLS (certificate and key) and a token ` +
       `or an authority for client certificates, found ${tls ? "TLS without either" : token ? "a token without TLS" : "neither"}; ` +
-      "give them, or bind to 127.0.0.1",
+      "give them ('proxima secure init' makes them, --secrets DIR uses them), or bind to 127.0.0.1",
   );
 }
 
-function serverCredentials(tls: Tls | undefined): ServerCredentials {
-  if (!tls) return ServerCredentials.createInsecure();
-  const ca = tls.ca ? Buffer.from(tls.ca) : null;
-  const pair = { cert_chain: Buffer.from(tls.cert!), private_key: Buffer.from(tls.key!) };
-  return ServerCredentials.createSsl(ca, [pair], ca !== null);
+/** TLS that demands a client certificate where it knows an authority for them, and whose certificates can be replaced. */
+class TlsCredentials extends ServerCredentials {
+  constructor({ ca, cert, key }: Tls) {
+    super({ requestCert: ca !== undefined, rejectUnauthorized: ca !== undefined }, { ca, cert, key });
+  }
+
+  /** For connections from now on. */
+  renew({ ca, cert, key }: Tls): void {
+    this.updateSecureContextOptions({ ca, cert, key });
+  }
+
+  override _equals(other: ServerCredentials): boolean {
+    return this === other;
+  }
 }
 
 const digest = (text: string) => createHash("sha256").update(text).digest();
 
+/** Throws StatusError unless the caller may call the method of this path. */
+type Authenticate = (call: ServerCall, path: string) => void;
+
+function tokenOf(call: ServerCall): string | undefined {
+  const [found] = call.metadata.get("authorization");
+  return typeof found === "string" && found.startsWith("Bearer ") ? found.slice("Bearer ".length) : undefined;
+}
+
 /** Compares in constant time, whatever the lengths. */
-function authenticator(token: string | undefined): (call: ServerCall) => void {
-  if (token === undefined) return () => {};
-  const expected = digest(`Bearer ${token}`);
+function demand(token: string): Authenticate {
+  const expected = digest(token);
   return (call) => {
-    const [found] = call.metadata.get("authorization");
-    if (typeof found !== "string" || !timingSafeEqual(digest(found), expected)) {
+    const found = tokenOf(call);
+    if (found === undefined || !timingSafeEqual(digest(found), expected)) {
       throw new StatusError(status.UNAUTHENTICATED, `a valid token is required, found ${found ? "another" : "none"}`);
     }
   };
@@ -142,10 +160,11 @@ function context(call: ServerCall): CallContext & { done(): void } {
   return { peer: call.getPeer(), signal: controller.signal, done: () => call.off("cancelled", abort) };
 }
 
-function untyped({ service, handlers }: Implementation, authenticate: (call: ServerCall) => void) {
+function untyped({ service, handlers }: Implementation, authenticate: Authenticate) {
   const implementation: UntypedServiceImplementation = {};
   for (const method of service.methods) {
     const handler = handlers[method.localName] as (request: unknown, call: unknown) => unknown;
+    const path = methodPath(service, method);
     if (method.methodKind === "unary") {
       implementation[method.localName] = async (
         call: ServerUnaryCall<object, object>,
@@ -153,7 +172,7 @@ function untyped({ service, handlers }: Implementation, authenticate: (call: Ser
       ) => {
         const ctx = context(call);
         try {
-          authenticate(call);
+          authenticate(call, path);
           const response = await handler(call.request, ctx);
           callback(null, create(method.output, response as MessageInitShape<DescMessage>));
         } catch (error) {
@@ -166,7 +185,7 @@ function untyped({ service, handlers }: Implementation, authenticate: (call: Ser
       implementation[method.localName] = async (call: ServerStream) => {
         const ctx = context(call);
         try {
-          authenticate(call);
+          authenticate(call, path);
           call.sendMetadata(new Metadata()); // tells the caller that it is served, before there is anything to send
           const input = "request" in call ? call.request : received(call, ctx.signal);
           await handler(input, responseStream(method.output, call, ctx));
@@ -221,22 +240,28 @@ function responseStream(
 
 /** Serves until closed. Rejects when the address is taken or unprotected, saying so. */
 export async function serve(options: ServeOptions, ...implementations: Implementation[]): Promise<GrpcServer> {
-  const { host = "127.0.0.1", port = 0, tls, token } = options;
+  const { host = "127.0.0.1", port = 0, tls, token, authorise, onRenewal } = options;
   if (process.versions.deno) {
     throw new Error("Cannot serve gRPC on Deno: grpc-js crashes there as a server; run this process on Bun or Node");
   }
-  checkBind(host, { tls, token });
+  checkBind(host, options);
   if (implementations.some((implementation) => implementation.token === "")) {
     throw new TypeError(`Cannot serve gRPC on ${host}: the token of a service is empty`);
   }
   const server = new Server(channelOptions());
   for (const implementation of implementations) {
-    const authenticate = authenticator(implementation.token ?? token);
+    const secret = implementation.token ?? token;
+    const authenticate: Authenticate = authorise
+      ? (call, path) => authorise(tokenOf(call), path)
+      : secret === undefined
+        ? () => {}
+        : demand(secret);
     server.addService(serviceDefinition(implementation.service), untyped(implementation, authenticate));
   }
+  const credentials = tls ? new TlsCredentials(tls) : ServerCredentials.createInsecure();
   const name = host.includes(":") && !host.startsWith("[") ? `[${host}]` : host;
   const bound = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(`${name}:${port}`, serverCredentials(tls), (cause, boundPort) => {
+    server.bindAsync(`${name}:${port}`, credentials, (cause, boundPort) => {
       if (!cause) return resolve(boundPort);
       const why = /EADDRINUSE|address already in use|No address added/i.test(cause.message)
         ? `the port is taken or not ours to use; choose another, or 0 for any free one`
@@ -244,11 +269,14 @@ export async function serve(options: ServeOptions, ...implementations: Implement
       reject(new Error(`Cannot serve gRPC on ${name}:${port}: ${why}`, { cause }));
     });
   });
+  const ended = new AbortController();
+  if (credentials instanceof TlsCredentials) onRenewal?.((renewed) => credentials.renew(renewed), ended.signal);
   let closed: Promise<void> | undefined;
   return {
     address: `${name}:${bound}`,
     port: bound,
     close(graceMs = 0) {
+      ended.abort();
       closed ??= new Promise<void>((resolve) => {
         const force = setTimeout(() => server.forceShutdown(), graceMs);
         server.tryShutdown(() => {

@@ -38,8 +38,17 @@ export interface Tls {
 
 export interface Security {
   tls?: Tls;
-  /** A secret that clients send as a bearer token and the server demands. */
-  token?: string;
+  /** A secret that clients send as a bearer token and the server demands; a client may give a function, asked at every call. */
+  token?: string | (() => string);
+}
+
+/** What a server asks of its callers, where one token for all does not do. */
+export interface ServerSecurity {
+  tls?: Tls;
+  /** Throws StatusError (UNAUTHENTICATED, PERMISSION_DENIED) unless a caller with this token may call this method, `/package.Service/Method`. */
+  authorise?(token: string | undefined, path: string): void;
+  /** Called once: hands over another certificate whenever there is one, until the signal aborts. */
+  onRenewal?(use: (tls: Tls) => void, signal: AbortSignal): void;
 }
 
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/;

@@ -92,6 +92,9 @@ export function readDomain(text: string): Domain {
     }
   }
   const supertypes = withSupertypes(types);
+  const untyped = constants.find(({ type }) => !supertypes.has(type));
+  if (untyped)
+    throw new RangeError(`PDDL: the type '${untyped.type}' of the constant '${untyped.name}' is not declared`);
   const vocabulary: Vocabulary = { arity, types: new Set(supertypes.keys()) };
   const derived = new DerivedRules();
   for (const axiom of axioms) readAxiom(c, axiom, vocabulary, derived);

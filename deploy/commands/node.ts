@@ -1,0 +1,199 @@
+import { readFile } from "node:fs/promises";
+import { availableParallelism, hostname, totalmem } from "node:os";
+import { actorSchema } from "../../actors/config.ts";
+import { checkLabels, type Labels } from "../../actors/system/entry.ts";
+import { ActorNode, type NodeEvent } from "../../actors/system/node.ts";
+import { ConnectError, openBus } from "../../proto/bus/index.ts";
+import { sleep } from "../../proto/bus/timers.ts";
+import { ConfigError, type ConfigOf, defineConfig, resolveConfig } from "../../proto/config.ts";
+import { offeredRuntimes, openVessel } from "../actor-vessels.ts";
+import { type Command, exitCodes } from "../command.ts";
+import { readConfigFile } from "../config-file.ts";
+import type { Output } from "../output.ts";
+
+const { name, nats, natsCredentials } = actorSchema.fields;
+
+export const labelsField = {
+  section: "offer",
+  type: "text",
+  default: "",
+  pattern: /^([\w.-]+=[\w.-]+(,[\w.-]+=[\w.-]+)*)?$/,
+  expects: "name=value, several joined by commas",
+  about: "What actors may ask for by label, such as gpu=false,zone=a.",
+} as const;
+
+const schema = defineConfig({
+  title: "node",
+  fields: {
+    name: {
+      ...name,
+      section: "node",
+      about: "Name in the directory, unique among living nodes; host name and process id when empty.",
+    },
+    cpus: {
+      section: "offer",
+      type: "number",
+      default: 0,
+      min: 0,
+      unit: "cpus",
+      about: "What actors on this node may take together; 0: as many as the machine has.",
+    },
+    memory: {
+      section: "offer",
+      type: "number",
+      default: 0,
+      min: 0,
+      unit: "bytes",
+      about: "The same for memory; 0: all that the machine has.",
+    },
+    labels: labelsField,
+    modules: {
+      section: "offer",
+      type: "text",
+      default: ".",
+      about: "Folders, joined by commas, from which actors' modules may be loaded besides Proxima's own.",
+    },
+    nats,
+    natsCredentials,
+    leaseMs: {
+      section: "deadlines",
+      type: "integer",
+      default: 6_000,
+      min: 500,
+      unit: "ms",
+      about:
+        "A node not heard of for this long is dead, and its actors start elsewhere; the same on all nodes of a broker.",
+    },
+    graceMs: {
+      section: "deadlines",
+      type: "integer",
+      default: 25_000,
+      min: 0,
+      unit: "ms",
+      about: "When asked to stop: how long actors may still take to finish before they are ended and start elsewhere.",
+    },
+  },
+});
+
+type NodeConfig = ConfigOf<typeof schema>;
+
+export const command: Command = {
+  usage: "proxima node [--cpus N] [--labels NAME=VALUE,…] [--nats URL] [--key value]…",
+  about:
+    "Offers this machine to actors: takes those that fit from the broker's queues, runs each in a process of its own, and starts it again when it dies. Start one on every machine; any of them may come, go or die at any time. On Ctrl-C or SIGTERM actors finish what they do and move to other nodes.",
+  schema,
+  examples: ["proxima node --cpus 8 --labels gpu=false --nats nats://learner-host:4222"],
+  async run({ arguments: given, output, signal }) {
+    const { config } = resolveConfig(schema, [
+      ...(given.config === undefined ? [] : [readConfigFile(given.config, schema)]),
+      { source: "command line", values: given.settings, parse: true },
+    ]);
+    await runNode(config, output, signal);
+    return exitCodes.ok;
+  },
+};
+
+async function runNode(config: NodeConfig, output: Output, signal: AbortSignal): Promise<void> {
+  const credentials = config.natsCredentials === "" ? undefined : await readFile(config.natsCredentials, "utf8");
+  const labels = parseLabels(config.labels);
+  const host = hostname();
+  const options = {
+    name: config.name || `${host.replace(/[^\w-]+/g, "-").slice(0, 48)}-${process.pid}`,
+    host,
+    pid: process.pid,
+    cpus: config.cpus || availableParallelism(),
+    memory: config.memory || totalmem(),
+    labels,
+    runtimes: await offeredRuntimes(),
+    leaseMs: config.leaseMs,
+    graceMs: config.graceMs,
+    maxStarting: 2 * availableParallelism(),
+  };
+  const bus = await untilReached(config, options.name, credentials, output, signal);
+  try {
+    const node = new ActorNode(options, {
+      bus,
+      access: { url: config.nats, credentials },
+      modules: config.modules.split(",").filter(Boolean),
+      vessel: openVessel,
+      onEvent: (event) => {
+        output.event(event.type, event);
+        output.say(inWords(event));
+      },
+    });
+    await node.run(signal, () => {
+      const { name, cpus, memory, runtimes } = options;
+      output.event("offers", { name, cpus, memory, labels, runtimes });
+      const parts = [`${cpus} cpus`, `${(memory / 1e9).toFixed(1)} GB`];
+      if (config.labels) parts.push(`labels ${config.labels}`);
+      output.say(`Node ${name} offers ${parts.join(", ")}; runtimes: ${runtimes.join(", ")}.`);
+      output.say(
+        "It waits for actors, which somebody must spawn ('proxima learner --actors 64', or your own program); 'proxima top' shows them.",
+      );
+      signal.addEventListener("abort", () =>
+        output.say(`Stopping: actors may finish within ${config.graceMs / 1000} s; once more to stop at once.`),
+      );
+    });
+  } finally {
+    await bus.close();
+  }
+}
+
+/** A node may be there before its broker. */
+async function untilReached(
+  { nats }: NodeConfig,
+  name: string,
+  credentials: string | undefined,
+  output: Output,
+  signal: AbortSignal,
+) {
+  for (let said = false; ; said = true) {
+    try {
+      return await openBus(nats, { name: `proxima node ${name}`, credentials, timeoutMs: 5_000, signal });
+    } catch (error) {
+      if (!(error instanceof ConnectError) || error.reason !== "unreachable") throw error;
+      const message = `Waits for the broker at ${nats}: ${error.message}`;
+      if (!said) output.say(message);
+      if (!said) output.event("waits", { message });
+      await sleep(1_000, signal);
+    }
+  }
+}
+
+export function parseLabels(text: string): Labels {
+  const pairs = text === "" ? [] : text.split(",").map((pair) => pair.split("=") as [string, string]);
+  try {
+    return checkLabels(Object.fromEntries(pairs));
+  } catch (error) {
+    throw new ConfigError([(error as Error).message]);
+  }
+}
+
+function inWords(event: NodeEvent): string {
+  switch (event.type) {
+    case "started":
+      return `+ ${event.actor} (${event.kind}) starts as ${event.pid ? `process ${event.pid}` : "a thread"}`;
+    case "running":
+      return `  ${event.actor} runs`;
+    case "died": {
+      const count = `${event.deathsInARow} of ${event.maxRestarts}`;
+      return `! ${event.actor} ${event.because}\n  It starts again in ${event.pauseMs / 1000} s (${count}).`;
+    }
+    case "failed":
+      return `! ${event.actor} is given up: ${event.because}`;
+    case "ended":
+      return `- ${event.actor} ${endings[event.how]}`;
+    case "line":
+      return `  ${event.actor}: ${event.line}`;
+    case "notice":
+      return `! This node ${event.message}`;
+  }
+}
+
+const endings = {
+  drained: "has finished, as was asked",
+  killed: "was killed, as was asked",
+  moved: "has finished here and goes to another node",
+  replaced: "was taken over by another node while this one was away",
+  done: "has ended by itself",
+};

@@ -1,0 +1,70 @@
+import { defineConfig, resolveConfig } from "../../proto/config.ts";
+import { type Command, exitCodes } from "../command.ts";
+import { readConfigFile } from "../config-file.ts";
+import { serveUi } from "../ui/server.ts";
+import { WatchedRuns } from "../ui/watched-runs.ts";
+
+const schema = defineConfig({
+  title: "ui",
+  fields: {
+    run: {
+      section: "page",
+      type: "text",
+      default: "",
+      about: "Run to show first; the newest when empty.",
+    },
+    compare: {
+      section: "page",
+      type: "text",
+      default: "",
+      about: "Further runs to show beside it, separated by commas.",
+    },
+    port: {
+      section: "page",
+      type: "integer",
+      default: 4700,
+      min: 0,
+      max: 65_535,
+      about: "Port on loopback; 0: any free one.",
+    },
+    allowHost: {
+      section: "page",
+      type: "text",
+      default: "",
+      about:
+        "Names by which a reverse proxy may ask, separated by commas. The proxy answers for TLS and for who may steer runs.",
+    },
+  },
+});
+
+export const command: Command = {
+  usage: "proxima ui [--run NAME] [--port N] | proxima ui runs/a runs/b…",
+  about:
+    "Serves a page that shows runs, those under way and those that have ended: progress, where time goes, actors, the ledger, and the credit of every step. A run whose learner is alive can be paused, resumed and checkpointed from it.",
+  takesWords: true,
+  schema,
+  examples: ["proxima ui --run alfworld-1", "proxima ui runs/alfworld-*"],
+  async run({ arguments: given, output, signal }) {
+    const { config } = resolveConfig(schema, [
+      ...(given.config === undefined ? [] : [readConfigFile(given.config, schema)]),
+      { source: "command line", values: given.settings, parse: true },
+    ]);
+    const shown = [config.run, ...listed(config.compare)].filter(Boolean);
+    const runs = given.words.length > 0 ? WatchedRuns.ofPaths(given.words) : WatchedRuns.ofFolder("runs", shown);
+    const ui = await serveUi(runs, { port: config.port, allowedHosts: listed(config.allowHost.toLowerCase()) });
+    output.event("ui", { url: ui.url });
+    output.say(`${ui.url} shows ${runs.names().length} runs until stopped (Ctrl-C).`);
+    await new Promise<void>((resolve) => {
+      if (signal.aborted) resolve();
+      signal.addEventListener("abort", () => resolve(), { once: true });
+    });
+    await ui.close();
+    return exitCodes.ok;
+  },
+};
+
+const listed = (text: string) =>
+  text
+    .split(",")
+    .map((each) => each.trim())
+    .filter(Boolean);
