@@ -12,6 +12,7 @@ import { resolveArguments } from "../envs/arguments.ts";
 import { Random } from "../envs/random.ts";
 import { openCatalogue } from "../envs/webshop/catalogue.ts";
 import { findDataFiles } from "../envs/webshop/data-files.ts";
+import { Goals } from "../envs/webshop/goals.ts";
 import { searchCandidates } from "../envs/webshop/search-candidates.ts";
 import webshop from "../envs/webshop/webshop.ts";
 
@@ -59,7 +60,7 @@ async function playSmall(): Promise<void> {
   }
 }
 
-/** Searches that no earlier one prepared: candidates of different instructions, half of them whole instructions. */
+/** Searches that no earlier one prepared: candidates of different goals, half of them the whole instruction with its options. */
 function searchLarge(products: number): void {
   const folder = mkdtempSync(join(tmpdir(), "proxima-bench-webshop-"));
   try {
@@ -76,12 +77,16 @@ function searchLarge(products: number): void {
     startedAt = performance.now();
     const catalogue = openCatalogue(files, 0, 233, folder);
     console.log(`opened in ${(performance.now() - startedAt).toFixed(0)} ms`);
+    const { bytes } = catalogue.index;
+    console.log(
+      `index: ${megabytes(bytes.held)} held by each process, ${megabytes(bytes.postings)} of postings in mapped pages that all share`,
+    );
     const random = new Random(1);
-    const read = catalogue.goalReader("synthetic");
+    const goals = new Goals(catalogue, "synthetic");
     const times: number[] = [];
-    for (let i = 0; i < 1000; i++) {
-      const { instruction } = read(random.below(catalogue.facts.syntheticBases));
-      const query = i % 2 === 0 ? instruction : random.pick(searchCandidates(instruction));
+    for (let i = 0; i < 2000; i++) {
+      const queries = searchCandidates(goals.at(random.below(goals.size)).instruction);
+      const query = i % 2 === 0 ? queries[0] : random.pick(queries);
       const start = process.cpuUsage();
       catalogue.index.search(query, 50);
       const { user, system } = process.cpuUsage(start);

@@ -80,4 +80,8 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: "list environments, check one of your own, or serve one to other processes",
     load: () => import("./commands/env.ts"),
   },
+  data: {
+    summary: "fetch the data sets that environments play, or list what is here",
+    load: () => import("./commands/data.ts"),
+  },
 };

@@ -102,6 +102,13 @@ describe("demonstrations()", () => {
     });
   });
 
+  test("are left out where the environment knows none", async () => {
+    const source = doors({ type: "admissible" }, (task) => (task === "0" ? ["left"] : []));
+    const found = await demonstrations(source, "", options);
+    expect(found.trajectories.map(({ lineage }) => lineage.task)).toEqual(["0"]);
+    expect(found.refused).toEqual({ "the environment knows none": 3 });
+  });
+
   test("end when asked to stop", async () => {
     const source = doors({ type: "admissible" }, () => ["left"]);
     const signal = AbortSignal.abort(new Error("enough"));

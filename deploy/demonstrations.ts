@@ -87,6 +87,7 @@ async function follow(
   } catch (error) {
     return `there is none: ${error instanceof Error ? error.message : error}`.slice(0, 300);
   }
+  if (actions.length === 0) return "the environment knows none";
   await episode.reset(start);
   for (const action of actions) {
     if (episode.ended) break;

@@ -418,12 +418,14 @@ class Check {
     const demonstrate = source.demonstrate?.bind(source);
     if (demonstrate === undefined) return "none offered";
     const env = await this.create();
-    let steps = 0;
+    let [steps, known] = [0, 0];
     for (let i = 0; i < DEMONSTRATIONS; i++) {
       const start = this.start(i);
       const actions = await this.call(`demonstrate(${shown(start.task)})`, () => demonstrate(start));
       if (!Array.isArray(actions))
         throw new Problems(`demonstrate() must give a list of actions, found ${shown(actions)}`);
+      if (actions.length === 0) continue;
+      known++;
       const episode = await play(env, start, (_, t) => actions[t], this.call);
       const last = episode.turns[episode.turns.length - 1].copy;
       const where = place(start, episode.actions.length);
@@ -437,7 +439,9 @@ class Check {
       if (refused >= 0) throw new Problems(`a demonstration has an action that is refused (${place(start, refused)})`);
       steps += episode.actions.length;
     }
-    return `${DEMONSTRATIONS} succeed, ${(steps / DEMONSTRATIONS).toFixed(1)} steps on average`;
+    if (known === 0) return `none for ${DEMONSTRATIONS} tasks`;
+    const which = known < DEMONSTRATIONS ? `${known} of ${DEMONSTRATIONS} tasks have one; they` : String(known);
+    return `${which} succeed, ${(steps / known).toFixed(1)} steps on average`;
   }
 
   private async checkTaskTypes(): Promise<string> {

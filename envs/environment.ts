@@ -86,7 +86,7 @@ export interface EnvironmentSource {
   /** Throws when the split does not exist, naming those that do. */
   tasks(split: string): TaskSet;
   create(): Environment;
-  /** A successful sequence of actions for the task, where the environment can offer one (for imitation). */
+  /** A successful sequence of actions for the task (for imitation); empty where the environment knows none for this task. */
   demonstrate?(start: { task: string; seed: number }): readonly Action[] | Promise<readonly Action[]>;
   /** A class of the task for per-class metrics (ALFWorld's six task types). */
   taskType?(task: string): string;

@@ -126,7 +126,7 @@ function step(model: Model, settings: ImitationSettings): number | Promise<numbe
     beta1: settings.adamBeta1,
     beta2: settings.adamBeta2,
     epsilon: settings.adamEpsilon,
-    maxGradNorm: settings.maxGradNorm,
+    maxGradNorm: settings.maxGradNorm || Infinity,
   });
 }
 

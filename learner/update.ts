@@ -119,7 +119,7 @@ async function takeStep(
     beta1: options.adamBeta1,
     beta2: options.adamBeta2,
     epsilon: options.adamEpsilon,
-    maxGradNorm: options.maxGradNorm,
+    maxGradNorm: options.maxGradNorm || Infinity,
   });
   const [reading, gradNorm] = await Promise.all([gradient, step]);
   return { reading, gradNorm, ofEpoch };

@@ -12,6 +12,7 @@ import {
 import type { EpisodeEncoder } from "./policy.ts";
 import type { RowsBuilder } from "./rows.ts";
 import { rolesIn, TranscriptMemory } from "./transcript-memory.ts";
+import { argumentOf, readWishes, standsAt, type Wishes, WishMemory } from "./wishes.ts";
 
 /** Families of features that can be left out. */
 export interface FeatureFamilies {
@@ -23,6 +24,8 @@ export interface FeatureFamilies {
   counts: boolean;
   /** What was seen last at each entity, and the last command of each verb. */
   notes: boolean;
+  /** What the instruction asks for to the letter, and what is on offer of it; places in the list. Observations without the instruction. */
+  wishes: boolean;
 }
 
 /** Kinds of features, hashed in with their arguments. The numbers are part of what trained weights mean: never renumber. */
@@ -56,19 +59,37 @@ const OFFERED = 26;
 const NAMED = 27;
 const NOTED = 28;
 const USED = 29;
+// Wishes.
+const PLACE = 30;
+const STANDS = 31;
+const COVERS = 32;
+const RANK = 33;
+const HERE = 34;
+const LED = 35;
+const STANDING = 36;
+const TURN = 37;
 
 /** A command under one instruction, with the features that never change. */
 interface KnownCommand {
+  readonly hash: number;
   readonly command: Command;
   readonly features: Int32Array;
+  /** Where what it names stands in the instruction (`standsAt`). */
+  readonly stands: number;
+  /** How many content words of the instruction it has. */
+  readonly covers: number;
 }
 
 interface KnownInstruction {
+  readonly text: string;
   readonly instruction: Instruction;
+  readonly wishes: Wishes;
   readonly commands: BoundedCache<KnownCommand>;
 }
 
 const MAX_WORDS = 12;
+const MAX_PLACE = 20;
+const MAX_TURN = 20;
 
 /**
  * Turns of an episode as hashed features: one list for the state, one for each admissible action. Strings seen before cost a
@@ -93,19 +114,26 @@ export class CandidateFeaturiser {
 
   instruction(text: string): KnownInstruction {
     return this.instructions.get(text, () => ({
+      text,
       instruction: readInstruction(text),
+      wishes: readWishes(text),
       commands: new BoundedCache<KnownCommand>(1024),
     }));
   }
 
-  observation(text: string): Observation {
-    return this.observations.get(text, readObservation);
+  observation(text: string, known: KnownInstruction): Observation {
+    const read = this.families.wishes && known.text !== "" ? text.replaceAll(known.text, "") : text;
+    return this.observations.get(read, readObservation);
   }
 
   command(known: KnownInstruction, text: string): KnownCommand {
     return known.commands.get(text, () => {
       const command = this.commands.get(text, readCommand);
-      return { command, features: this.lasting(command, known.instruction) };
+      const features = this.lasting(command, known.instruction);
+      const { hash } = command;
+      if (!this.families.wishes) return { hash, command, features, stands: -2, covers: 0 };
+      const covers = known.instruction.content.filter((word) => command.content.includes(word)).length;
+      return { hash, command, features, stands: standsAt(known.wishes, argumentOf(text)), covers };
     });
   }
 
@@ -142,12 +170,16 @@ export class CandidateFeaturiser {
     observation: Observation,
     turn: Turn,
     into: RowsBuilder,
+    wishes?: WishMemory,
   ): void {
     const { list, contexts } = this;
     const admissible = turn.admissible ?? [];
+    const commands = admissible.map((text) => this.command(known, text));
+    wishes?.arrived(admissible, commands);
+    const most = wishes === undefined ? [] : [...new Set(commands.map(({ covers }) => covers))].sort((a, b) => b - a);
     contexts.clear();
-    for (let i = 0; i < admissible.length; i++) {
-      const { command, features } = this.command(known, admissible[i]);
+    for (let i = 0; i < commands.length; i++) {
+      const { command, features } = commands[i];
       let context = contexts.get(command.verb);
       if (context === undefined) {
         context = this.context(command.verb, memory);
@@ -157,10 +189,16 @@ export class CandidateFeaturiser {
       into.refer("shared", context);
       list.clear();
       this.remembered(command, memory, observation);
+      if (wishes) this.wished(commands[i], i, most.indexOf(commands[i].covers), memory, wishes);
       into.items("candidates", list.ids, list.count);
       into.endList("candidates");
     }
     this.state(memory, observation);
+    if (wishes) {
+      const { missing, open, used } = wishes.here;
+      list.add(STANDING, bucket(missing), bucket(open), bucket(used));
+      list.add(TURN, Math.min(memory.actions, MAX_TURN));
+    }
     into.items("state", list.ids, list.count);
     into.endRow();
   }
@@ -222,6 +260,30 @@ export class CandidateFeaturiser {
             if (entity.id === entities[slot].id) list.add(SHARED, verb, use.verb, slot);
   }
 
+  /** What the wishes say to this command; commands of a verb are told apart by the first word of what they name, and their place. */
+  private wished(
+    { command, stands, covers }: KnownCommand,
+    place: number,
+    rank: number,
+    memory: TranscriptMemory,
+    wishes: WishMemory,
+  ): void {
+    const { list } = this;
+    const { hash, verb, content } = command;
+    const { missing, open } = wishes.here;
+    const level = Math.min(stands, 0);
+    const used = wishes.wasUsedHere(hash) ? 1 : 0;
+    const kind = level === 0 ? 1 : (content[1] ?? 0);
+    list.add(PLACE, verb, kind, Math.min(place, MAX_PLACE));
+    list.add(STANDS, verb, level, used);
+    list.add(COVERS, verb, Math.min(covers, MAX_PLACE));
+    list.add(RANK, verb, kind, Math.min(rank, 3));
+    list.add(HERE, verb, kind, bucket(missing), 4 * Math.min(open, 3) + used);
+    list.add(TURN, verb, kind, Math.min(memory.actions, MAX_TURN));
+    const led = wishes.led.get(hash);
+    list.add(LED, verb, led ?? -2, led === undefined || led < 0 ? -1 : led - wishes.fewest);
+  }
+
   private state(memory: TranscriptMemory, observation: Observation): void {
     const { list } = this;
     list.clear();
@@ -239,6 +301,7 @@ class CandidateEncoder implements EpisodeEncoder {
   private readonly featuriser: CandidateFeaturiser;
   private known: KnownInstruction | undefined;
   private memory: TranscriptMemory | undefined;
+  private wishes: WishMemory | undefined;
 
   constructor(featuriser: CandidateFeaturiser) {
     this.featuriser = featuriser;
@@ -249,15 +312,18 @@ class CandidateEncoder implements EpisodeEncoder {
       throw new TypeError(`Policy "candidates" reads text, but the observation is ${turn.observation.length} numbers`);
     this.known ??= this.featuriser.instruction(turn.instruction ?? "");
     this.memory ??= new TranscriptMemory(this.known.instruction);
-    const observation = this.featuriser.observation(turn.observation);
+    if (this.featuriser.families.wishes) this.wishes ??= new WishMemory(this.known.wishes);
+    const observation = this.featuriser.observation(turn.observation, this.known);
     this.memory.observed(observation);
-    this.featuriser.write(this.known, this.memory, observation, turn, into);
+    this.featuriser.write(this.known, this.memory, observation, turn, into, this.wishes);
   }
 
   acted(action: number | Float32Array | string, label?: string): void {
     const text = label ?? action;
     if (typeof text !== "string" || this.known === undefined || this.memory === undefined)
       throw new TypeError('Policy "candidates" learns of an action by its text, after the turn it was chosen in');
-    this.memory.acted(this.featuriser.command(this.known, text).command);
+    const { command } = this.featuriser.command(this.known, text);
+    this.memory.acted(command);
+    this.wishes?.acted(command.hash);
   }
 }

@@ -52,6 +52,7 @@ class Candidates implements Policy {
         overlap: options.overlap === true,
         counts: options.counts === true,
         notes: options.notes === true,
+        wishes: options.wishes === true,
       },
       tableBits,
     );
@@ -145,6 +146,11 @@ export const candidates: PolicyDefinition = {
     overlap: { default: true, about: "Features of the words that the action and the instruction have in common." },
     counts: { default: true, about: "Features of how often and how recently an action and its entities were used." },
     notes: { default: true, about: "Features of what was seen last at each entity, and of each verb's last command." },
+    wishes: {
+      default: false,
+      about:
+        "Features of what the instruction asks for to the letter and what is on offer of it, and of places in the list.",
+    },
   },
   create: (spec) => new Candidates(spec),
 };

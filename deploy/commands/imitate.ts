@@ -27,6 +27,7 @@ import { type Command, type CommandContext, exitCodes } from "../command.ts";
 import { readConfigFile } from "../config-file.ts";
 import { type Demonstrations, demonstrations } from "../demonstrations.ts";
 import { evaluateWeights, renderEvaluation } from "../evaluate-run.ts";
+import { everyFewSeconds } from "../every-few-seconds.ts";
 import { invocation } from "../invocation.ts";
 import { decimal, duration, percent } from "../quantities.ts";
 import { openRecording, type Recording, recordedSuccesses } from "../recorded-episodes.ts";
@@ -376,13 +377,4 @@ function renderEpoch(
     ...(heldOutValueLoss === undefined ? [] : [`value loss ${decimal(heldOutValueLoss)}`]),
   ];
   return `  epoch ${epoch}  ${parts.join(", ")}  (${epoch === 0 ? "before training" : duration(ms)})`;
-}
-
-function everyFewSeconds<A extends unknown[]>(call: (...args: A) => void): (...args: A) => void {
-  let last = performance.now();
-  return (...args) => {
-    if (performance.now() - last < 3000) return;
-    last = performance.now();
-    call(...args);
-  };
 }

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { cacheFolder } from "../../proto/cache-folder.ts";
 import { type Game, loadGame, parseGameFile } from "./game.ts";
 import { GamePack, packGames } from "./pack.ts";
@@ -8,7 +8,9 @@ import { GamePack, packGames } from "./pack.ts";
 /** The splits of the data set. `valid_unseen` is the test split of the papers: for the last measurement only. */
 export const DATA_SPLITS = ["train", "valid_train", "valid_seen", "valid_unseen"] as const;
 
-const GAME_FILE = "game.tw-pddl";
+/** The data set's own folder, which holds the splits. */
+export const ROOT = "json_2.1.1";
+export const GAME_FILE = "game.tw-pddl";
 
 /**
  * The folder that holds the splits: the one given, `$ALFWORLD_DATA`, or in `$PROXIMA_DATA` or the cache the one called
@@ -29,8 +31,8 @@ export function findData(
     const where = resolve(folder);
     throw new Error(
       `alfworld: ${name} names ${where}, which ${existsSync(where) ? "holds no games" : "does not exist"}: expected a folder ` +
-        `with "${DATA_SPLITS[0]}" or another split of ALFWorld's json_2.1.1 in it ('pip install alfworld' and then ` +
-        `'alfworld-download' get it; without any data games are made up)`,
+        `with "${DATA_SPLITS[0]}" or another split of ALFWorld's json_2.1.1 in it ('proxima data fetch alfworld' gets it; ` +
+        `without any data games are made up)`,
     );
   }
   for (const folder of [env.PROXIMA_DATA, cacheFolder(env)]) {
@@ -40,8 +42,20 @@ export function findData(
   return undefined;
 }
 
+/** Where games that are fetched belong, so that `findData("")` finds them. */
+export function dataHome(env: Readonly<Record<string, string | undefined>> = process.env): string {
+  const home = resolve(env.ALFWORLD_DATA || join(env.PROXIMA_DATA || cacheFolder(env), "alfworld"));
+  return basename(home) === ROOT ? dirname(home) : home;
+}
+
+/** How many games a split has, without reading them. */
+export function countGames(root: string, split: string): number {
+  const packed = join(root, `${split}.games`);
+  return existsSync(packed) ? new GamePack(readFileSync(packed)).names.length : gameNames(join(root, split)).length;
+}
+
 function withSplits(folder: string): string | undefined {
-  return [join(folder, "json_2.1.1"), folder]
+  return [join(folder, ROOT), folder]
     .map((candidate) => resolve(candidate))
     .find((candidate) => DATA_SPLITS.some((split) => hasSplit(candidate, split)));
 }

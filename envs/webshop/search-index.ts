@@ -4,10 +4,18 @@ import type { IndexFacts } from "./index-builder.ts";
 import { analyze } from "./search-analyzer.ts";
 import { inverseNorms, termScore, termWeight } from "./similarity.ts";
 
-/** Postings kept in memory between searches. */
+/** A document's number and a count. */
+const POSTING_BYTES = 6;
+/** Postings kept in memory between searches, where files cannot be mapped. */
 const CACHED_POSTINGS = 4_000_000;
-/** Postings that are read faster than they are avoided. */
-const LONG_LIST = 2000;
+/** Documents whose scores are summed at a time: they stay in the processor's cache. */
+const WINDOW = 8192;
+/** Counts of a term in a document whose scores are tabulated, one row of 256 norms each. */
+const TABULATED = 3;
+/** Looking for one document takes as long as going through so many postings. */
+const LOOK_COST = 16;
+/** Shorter lists are scored without a table. */
+const LONG_LIST = 1000;
 /** Rounding of a score to single precision, and more. */
 const MARGIN = 1 + 1e-6;
 
@@ -18,16 +26,26 @@ interface Postings {
   counts: Uint16Array;
 }
 
-interface QueryTerm {
-  term: number;
+interface QueryTerm extends Postings {
   weight: number;
   /** No document scores more for this term. */
   bound: number;
+  /** No document scores more for this term and all after it. */
+  rest: number;
+  /** float32 [TABULATED, 256]: score by count - 1 and norm; empty for short lists. */
+  table: Float32Array;
+  /** First posting that no window has passed. */
+  next: number;
 }
 
 /**
  * BM25 as Lucene's, over the postings of a catalogue. Documents are numbered in the order of their ids, which is the order in which
  * Anserini ranks documents of equal score.
+ *
+ * Windows of documents are scored one after the other (MaxScore: Turtle and Flood 1995, by windows as in Lucene 9). Once `hits`
+ * documents are found, terms that cannot lift a document above the least of them by themselves are only looked up, for the documents
+ * that other terms have found. A score is a sum of single-precision numbers in double precision, which is exact in any order: what is
+ * left out changes no bit of what is found.
  */
 export class SearchIndex {
   private readonly file: CatalogueFile<IndexFacts>;
@@ -43,10 +61,10 @@ export class SearchIndex {
   private readonly cache = new Map<number, Postings>();
   private cachedPostings = 0;
   private readonly mapped: { bytes: Uint8Array; offset: number } | undefined;
-  /** Those of the search under way. */
-  private readonly latest = new Map<number, Postings>();
-  /** Score so far of each document, 0 where not reached; all 0 between searches. */
-  private readonly scores: Float64Array;
+  /** Scores of a window's documents so far, 0 where not reached; all 0 between windows. */
+  private readonly scores = new Float64Array(WINDOW);
+  /** Those that were reached, by their place in the window. */
+  private readonly reached = new Uint32Array(WINDOW);
   private readonly encoder = new TextEncoder();
 
   constructor(file: CatalogueFile<IndexFacts>) {
@@ -59,115 +77,98 @@ export class SearchIndex {
     this.impacts = file.float32("termImpacts");
     this.norms = file.uint8("norms");
     this.mapped = file.mapped("postings");
-    const { totalTerms, indexedDocuments, documents } = file.facts;
+    const { totalTerms, indexedDocuments } = file.facts;
     this.inverse = inverseNorms(totalTerms / Math.max(1, indexedDocuments));
-    this.scores = new Float64Array(documents);
+  }
+
+  /** Memory: of the tables that every process holds, and of all postings, which processes share where files can be mapped. */
+  get bytes(): { held: number; postings: number } {
+    const tables = [this.names, this.nameStarts, this.slots, this.offsets, this.frequencies, this.impacts, this.norms];
+    return {
+      held: tables.reduce((sum, { byteLength }) => sum + byteLength, 0),
+      postings: POSTING_BYTES * this.frequencies.reduce((sum, frequency) => sum + frequency, 0),
+    };
   }
 
   /** The best documents, best first, at most `hits`. A query without any known term finds nothing. */
   search(query: string, hits: number): number[] {
     const terms = this.queryTerms(query);
-    const { scores, norms, inverse } = this;
-    const reached: number[] = [];
-    let rest = terms.reduce((sum, { bound }) => sum + bound, 0);
-    let i = 0;
-    for (; i < terms.length; i++) {
-      // What only the remaining terms find may no longer be among the best. Looking costs more than a short list saves.
-      const worthLooking = i > 0 && this.frequencies[terms[i].term] > LONG_LIST;
-      if (worthLooking && this.leastOfBest(reached, terms, i, hits) > rest * MARGIN) break;
-      const { term, weight, bound } = terms[i];
-      const { documents, counts } = this.postings(term);
-      for (let p = 0; p < documents.length; p++) {
-        const document = documents[p];
-        if (scores[document] === 0) reached.push(document);
-        scores[document] += termScore(weight, Math.fround(counts[p] * inverse[norms[document]]));
+    const best = new Best(hits);
+    let leading = terms.length;
+    for (;;) {
+      // Documents of later terms alone cannot be among the best. The least of the best only rises, so `leading` only falls.
+      while (leading > 0 && terms[leading - 1].rest * MARGIN <= best.least) leading--;
+      const start = nextDocument(terms, leading);
+      if (start === NONE) return best.documents();
+      let reached = 0;
+      for (let i = 0; i < leading; i++) reached = this.addWindow(terms[i], start, reached);
+      for (let i = leading; i < terms.length && reached > 0; i++) {
+        reached = this.keep(reached, best.least, terms[i].rest);
+        this.lookUp(terms[i], start, reached);
       }
-      rest -= bound;
-    }
-    const candidates = i < terms.length ? this.finish(reached, terms, i, rest, hits) : reached;
-    const least = Math.fround(this.nthBest(candidates, hits));
-    const best: { document: number; score: number }[] = [];
-    for (const document of candidates) {
-      const score = Math.fround(scores[document]);
-      if (score >= least) best.push({ document, score });
-    }
-    best.sort((a, b) => b.score - a.score || a.document - b.document);
-    for (const document of reached) scores[document] = 0;
-    this.latest.clear();
-    return best.slice(0, hits).map(({ document }) => document);
-  }
-
-  /** A score that at least `hits` documents have in the end: that of the best so far, completed. 0 when there are fewer. */
-  private leastOfBest(reached: readonly number[], terms: readonly QueryTerm[], from: number, hits: number): number {
-    const { scores } = this;
-    const promising = this.nthBest(reached, hits);
-    if (promising === 0) return 0;
-    let least = Number.POSITIVE_INFINITY;
-    let seen = 0;
-    for (let r = 0; r < reached.length && seen < hits; r++) {
-      const document = reached[r];
-      if (scores[document] < promising) continue;
-      seen++;
-      let score = scores[document];
-      for (let i = from; i < terms.length; i++) score += this.scoreOf(terms[i], document);
-      least = Math.min(least, score);
-    }
-    return least;
-  }
-
-  /** Adds the terms from `from` on to those documents only that can still be among the best. */
-  private finish(
-    reached: readonly number[],
-    terms: readonly QueryTerm[],
-    from: number,
-    bound: number,
-    hits: number,
-  ): readonly number[] {
-    const { scores } = this;
-    const least = this.leastOfBest(reached, terms, from, hits);
-    let rest = bound;
-    let candidates = reached;
-    for (let i = from; i < terms.length; i++) {
-      const open = rest;
-      candidates = candidates.filter((document) => (scores[document] + open) * MARGIN >= least);
-      for (const document of candidates) scores[document] += this.scoreOf(terms[i], document);
-      rest -= terms[i].bound;
-    }
-    return candidates;
-  }
-
-  private scoreOf({ term, weight }: QueryTerm, document: number): number {
-    const { documents, counts } = this.postings(term);
-    const p = find(documents, document);
-    return p < 0 ? 0 : termScore(weight, Math.fround(counts[p] * this.inverse[this.norms[document]]));
-  }
-
-  /** Score of the n-th best of these documents so far; 0 when there are fewer. */
-  private nthBest(documents: readonly number[], n: number): number {
-    if (documents.length < n) return 0;
-    const { scores } = this;
-    const heap = new Float64Array(n); // its root is the least
-    let size = 0;
-    for (const document of documents) {
-      const score = scores[document];
-      if (size < n) {
-        let i = size++;
-        for (; i > 0 && heap[(i - 1) >> 1] > score; i = (i - 1) >> 1) heap[i] = heap[(i - 1) >> 1];
-        heap[i] = score;
-      } else if (score > heap[0]) {
-        let i = 0;
-        for (;;) {
-          let child = 2 * i + 1;
-          if (child >= n) break;
-          if (child + 1 < n && heap[child + 1] < heap[child]) child++;
-          if (heap[child] >= score) break;
-          heap[i] = heap[child];
-          i = child;
-        }
-        heap[i] = score;
+      const { scores } = this;
+      for (let r = 0; r < reached; r++) {
+        const place = this.reached[r];
+        best.offer(Math.fround(scores[place]), start + place);
+        scores[place] = 0;
       }
     }
-    return heap[0];
+  }
+
+  /** Adds a term to the documents from `start` on, noting those that nothing reached before. Gives the number reached. */
+  private addWindow(list: QueryTerm, start: number, reachedBefore: number): number {
+    const { scores, reached } = this;
+    const { documents } = list;
+    const end = start + WINDOW;
+    let count = reachedBefore;
+    let p = list.next;
+    for (; p < documents.length; p++) {
+      const document = documents[p];
+      if (document >= end) break;
+      const place = document - start;
+      if (scores[place] === 0) reached[count++] = place;
+      scores[place] += this.scoreAt(list, p);
+    }
+    list.next = p;
+    return count;
+  }
+
+  /** Forgets the documents that `rest` more would not bring among the best. Gives the number left. */
+  private keep(count: number, least: number, rest: number): number {
+    const { scores, reached } = this;
+    let kept = 0;
+    for (let r = 0; r < count; r++) {
+      const place = reached[r];
+      if ((scores[place] + rest) * MARGIN > least) reached[kept++] = place;
+      else scores[place] = 0;
+    }
+    return kept;
+  }
+
+  /** Adds a term to the documents that were reached: looks for each, or goes through the window's postings where those are few. */
+  private lookUp(list: QueryTerm, start: number, count: number): void {
+    if (count === 0) return;
+    const { scores, reached } = this;
+    const { documents } = list;
+    list.next = firstAtLeast(documents, start, list.next, documents.length);
+    const end = Math.min(list.next + WINDOW, documents.length);
+    if (count * LOOK_COST < (documents.length * WINDOW) / this.norms.length) {
+      for (let r = 0; r < count; r++) {
+        const p = firstAtLeast(documents, start + reached[r], list.next, end);
+        if (p < end && documents[p] === start + reached[r]) scores[reached[r]] += this.scoreAt(list, p);
+      }
+    } else {
+      for (let p = list.next; p < end && documents[p] < start + WINDOW; p++)
+        if (scores[documents[p] - start] !== 0) scores[documents[p] - start] += this.scoreAt(list, p);
+    }
+  }
+
+  /** What posting `p` is worth to its document. */
+  private scoreAt({ documents, counts, table, weight }: QueryTerm, p: number): number {
+    const times = counts[p];
+    const norm = this.norms[documents[p]];
+    if (times * 256 <= table.length) return table[(times - 1) * 256 + norm];
+    return termScore(weight, Math.fround(times * this.inverse[norm]));
   }
 
   /** Highest bound first: rare terms find the best documents early. */
@@ -179,9 +180,20 @@ export class SearchIndex {
       const term = this.lookup(name);
       if (term < 0) continue;
       const weight = termWeight(this.file.facts.indexedDocuments, this.frequencies[term], count);
-      terms.push({ term, weight, bound: termScore(weight, this.impacts[term]) });
+      const bound = termScore(weight, this.impacts[term]);
+      const table = this.frequencies[term] < LONG_LIST ? NO_TABLE : this.scoreTable(weight);
+      terms.push({ ...this.postings(term), weight, bound, rest: 0, table, next: 0 });
     }
-    return terms.sort((a, b) => b.bound - a.bound || a.term - b.term);
+    terms.sort((a, b) => b.bound - a.bound || a.documents.length - b.documents.length);
+    for (let i = terms.length - 1, rest = 0; i >= 0; i--) terms[i].rest = rest += terms[i].bound;
+    return terms;
+  }
+
+  private scoreTable(weight: number): Float32Array {
+    const { inverse } = this;
+    return Float32Array.from({ length: TABULATED * 256 }, (_, i) =>
+      termScore(weight, Math.fround((1 + (i >> 8)) * inverse[i & 255])),
+    );
   }
 
   private lookup(name: string): number {
@@ -197,11 +209,7 @@ export class SearchIndex {
   }
 
   private postings(term: number): Postings {
-    const latest = this.latest.get(term);
-    if (latest !== undefined) return latest;
-    const postings = this.mapped === undefined ? this.readPostings(term) : this.mappedPostings(term, this.mapped);
-    this.latest.set(term, postings);
-    return postings;
+    return this.mapped === undefined ? this.readPostings(term) : this.mappedPostings(term, this.mapped);
   }
 
   private mappedPostings(term: number, { bytes, offset }: { bytes: Uint8Array; offset: number }): Postings {
@@ -221,7 +229,7 @@ export class SearchIndex {
       return cached;
     }
     const count = this.frequencies[term];
-    const { buffer } = this.file.read(this.offsets[term], count * 6);
+    const { buffer } = this.file.read(this.offsets[term], count * POSTING_BYTES);
     const read = { documents: new Uint32Array(buffer, 0, count), counts: new Uint16Array(buffer, count * 4, count) };
     for (const [oldest, { documents }] of this.cache) {
       if (this.cachedPostings + count <= CACHED_POSTINGS) break;
@@ -234,15 +242,77 @@ export class SearchIndex {
   }
 }
 
-/** Index of `wanted` in the ascending list, or -1. */
-function find(list: Uint32Array, wanted: number): number {
-  let low = 0;
-  let high = list.length - 1;
-  while (low <= high) {
+const NONE = Number.POSITIVE_INFINITY;
+const NO_TABLE = new Float32Array(0);
+
+/** The first document that one of the leading terms has not passed. */
+function nextDocument(terms: readonly QueryTerm[], leading: number): number {
+  let first = NONE;
+  for (let i = 0; i < leading; i++) {
+    const { documents, next } = terms[i];
+    if (next < documents.length && documents[next] < first) first = documents[next];
+  }
+  return first;
+}
+
+/** First index from `from` on, before `end`, of a number not below `wanted` in the ascending list; `end` when there is none. */
+function firstAtLeast(list: Uint32Array, wanted: number, from: number, end: number): number {
+  let low = from;
+  let high = end;
+  while (low < high) {
     const middle = (low + high) >>> 1;
     if (list[middle] < wanted) low = middle + 1;
-    else if (list[middle] > wanted) high = middle - 1;
-    else return middle;
+    else high = middle;
   }
-  return -1;
+  return low;
+}
+
+/** The best documents so far, as a heap whose root is the worst of them. Of equal scores the lower number is better. */
+class Best {
+  /** The score of the worst; 0 as long as there is room. A later document must exceed it. */
+  least = 0;
+  private readonly room: number;
+  private readonly scores: number[] = [];
+  private readonly numbers: number[] = [];
+
+  constructor(room: number) {
+    this.room = room;
+  }
+
+  offer(score: number, document: number): void {
+    const { scores, numbers, room } = this;
+    if (scores.length < room) {
+      let i = scores.length;
+      for (; i > 0 && this.isWorse(score, document, (i - 1) >> 1); i = (i - 1) >> 1) this.move((i - 1) >> 1, i);
+      scores[i] = score;
+      numbers[i] = document;
+    } else if (score > this.least || (score === this.least && document < numbers[0])) {
+      let i = 0;
+      for (let child = 1; child < room; child = 2 * i + 1) {
+        if (child + 1 < room && this.isWorse(scores[child + 1], numbers[child + 1], child)) child++;
+        if (this.isWorse(score, document, child)) break;
+        this.move(child, i);
+        i = child;
+      }
+      scores[i] = score;
+      numbers[i] = document;
+    }
+    if (scores.length === room) this.least = scores[0];
+  }
+
+  /** Best first. */
+  documents(): number[] {
+    const { scores, numbers } = this;
+    const order = [...numbers.keys()].sort((a, b) => scores[b] - scores[a] || numbers[a] - numbers[b]);
+    return order.map((i) => numbers[i]);
+  }
+
+  private isWorse(score: number, document: number, than: number): boolean {
+    return score < this.scores[than] || (score === this.scores[than] && document > this.numbers[than]);
+  }
+
+  private move(from: number, to: number): void {
+    this.scores[to] = this.scores[from];
+    this.numbers[to] = this.numbers[from];
+  }
 }

@@ -20,6 +20,7 @@ import { findDataFiles } from "./data-files.ts";
 import { type GoalKind, Goals } from "./goals.ts";
 import { asHtml, asRichText, asText } from "./page.ts";
 import { searchCandidates } from "./search-candidates.ts";
+import { Shopper } from "./shopper.ts";
 import { SearchDesk, Visit } from "./visit.ts";
 
 const OBSERVATIONS = ["text", "text_rich", "html"] as const;
@@ -209,7 +210,7 @@ const definition: EnvironmentDefinition = {
     maxEpisodeSteps: { default: 15, about: "Steps after which an episode is truncated." },
     priceSeed: { default: 233, about: "Of the prices that the original draws anew in each process." },
   },
-  trainingDefaults: { estimator: "proxmo", policy: "candidates" },
+  trainingDefaults: { estimator: "proxmo", policy: "candidates", "policy.wishes": true },
   load(args): EnvironmentSource {
     const goalKind: GoalKind = oneOf(args, "goals", GOALS);
     const mode = oneOf(args, "observation", OBSERVATIONS);
@@ -242,10 +243,23 @@ const definition: EnvironmentDefinition = {
         return sets[split];
       },
       create: () => new WebShop(spec, shop, mode),
+      ...(actions === "candidates" ? { demonstrate: ({ task }) => shopped(new WebShop(spec, shop, mode), task) } : {}),
       taskType: (task) => catalogue.product(goals.at(goalIndex(task, goals.size)).product).category || "other",
     };
   },
 };
+
+/** What a shopper by rule does where that is a success, otherwise nothing. */
+function shopped(env: WebShop, task: string): readonly Action[] {
+  const shopper = new Shopper();
+  const actions: string[] = [];
+  for (let turn: Turn | Transition = env.reset({ task, seed: 0 }); ; ) {
+    actions.push(shopper.next(turn));
+    const next = env.step(actions[actions.length - 1]);
+    if (next.terminated || next.truncated) return next.success ? actions : [];
+    turn = next;
+  }
+}
 
 function taskSet(name: string, first: number, end: number): TaskSet {
   const size = end - first;

@@ -1,6 +1,7 @@
 """Plays the original WebShop and prints a digest of each episode, for original.test.ts to compare with.
 
     python record.py CHECKOUT DATA NOUNS JAR EPISODES > recording.json
+    python record.py CHECKOUT DATA NOUNS JAR EPISODES --speed       prints the original's steps per second instead
 
 CHECKOUT  a checkout of princeton-nlp/WebShop
 DATA      the folder of items_shuffle_1000.json, items_ins_v2_1000.json and the human instructions
@@ -17,9 +18,11 @@ import random
 import subprocess
 import sys
 import tempfile
+import time
 import types
 
 checkout, data, nouns_path, jar, count = sys.argv[1:6]
+measure_speed = sys.argv[6:] == ["--speed"]
 here = os.path.dirname(os.path.abspath(__file__))
 scratch = tempfile.mkdtemp()
 
@@ -192,6 +195,25 @@ def buy(server, number):
     return float(get_reward(product, goal, price=server.product_prices[product["asin"]], options=chosen))
 
 
+def speed(env):
+    """Steps per second of this process's time (that of Java comes on top): the page as text and what can be clicked, as an agent needs."""
+    steps = 0
+    started = time.process_time()
+    for episode in range(int(count)):
+        player = Player(episode)
+        goal = episode * 7919 % len(env.server.goals)
+        env.server.user_sessions.clear()
+        env.reset(session=goal)
+        done, left = False, 15
+        while not done and left > 0:
+            available = env.get_available_actions()
+            action = player.choose(env.server.goals[goal]["instruction_text"], available["clickables"], available["has_search_bar"])
+            _, _, done, _ = env.step(action)
+            steps, left = steps + 1, left - 1
+    seconds = time.process_time() - started
+    return f"{steps} steps in {seconds:.1f} s: {steps / seconds:.0f} steps per second"
+
+
 def main():
     write_index()
     from web_agent_site.envs.web_agent_text_env import WebAgentTextEnv
@@ -203,6 +225,9 @@ def main():
         env = WebAgentTextEnv(
             observation_mode="text", file_path=utils.DEFAULT_FILE_PATH, human_goals=human_goals, show_attrs=show_attrs,
         )
+        if measure_speed:
+            print(speed(env), file=stdout)
+            return
         goals = len(env.server.goals)
         episodes = []
         for episode in range(round(int(count) * share)):
