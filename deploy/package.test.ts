@@ -62,6 +62,12 @@ describe.skipIf(skipped)("the package", () => {
     expect(events.at(-1)).toMatchObject({ type: "evaluation" });
   });
 
+  test("gives a proxima-learner for supervisors", () => {
+    const { status, stderr } = spawnSync(join(empty, "node_modules/.bin/proxima-learner"), { env, encoding: "utf8" });
+    expect(stderr).toContain("expected the run's name");
+    expect(status).toBe(2);
+  });
+
   const bin = join(empty, "node_modules/.bin/proxima-actor");
   const deno = testingDeno();
   const permissions = ["--allow-net", "--allow-read", "--allow-env", "--allow-sys"];

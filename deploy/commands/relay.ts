@@ -42,8 +42,7 @@ const schema = defineConfig({
       section: "relay",
       type: "text",
       default: "",
-      about:
-        "Folder made by `proxima secure init`, with the parts of learner (as which it serves) and node (as which it subscribes); PROXIMA_SECRETS when empty.",
+      about: "Folder made by `proxima secure init`, with its folders learner and node; PROXIMA_SECRETS when empty.",
     },
     graceMs: {
       section: "relay",
