@@ -72,6 +72,11 @@ export const command: Command = {
       ]);
     }
     const secrets = roleSecrets(config.secrets, "learner");
+    if (secrets && config.actors > 0) {
+      throw new ConfigError([
+        "actors on nodes hold no secrets, so with --secrets they must be started with 'proxima actor --secrets DIR': leave out --actors",
+      ]);
+    }
     const folder = config.resume
       ? resumeRunFolder("runs", config.run)
       : createRunFolder("runs", { name: config.run, env: config.env });

@@ -42,7 +42,7 @@ const schema = defineConfig({
       section: "relay",
       type: "text",
       default: "",
-      about: "Folder made by `proxima secure init`, with its folders learner and node; PROXIMA_SECRETS when empty.",
+      about: "Folder made by `proxima secure init`, with the relay's part; PROXIMA_SECRETS when empty.",
     },
     graceMs: {
       section: "relay",
@@ -78,14 +78,12 @@ export const command: Command = {
     const { config } = resolved;
     output.say(formatConfig(schema, resolved));
     output.event("config", { config, origins: resolved.origins });
-    const { secrets: folder, ...settings } = config;
-    const served = roleSecrets(folder, "learner");
-    const subscribed = roleSecrets(folder, "node");
+    const secrets = roleSecrets(config.secrets, "relay");
     let state = "";
     const serving = await relay({
-      ...settings,
-      ...served?.server,
-      upstreamSecurity: subscribed?.client,
+      ...config,
+      ...secrets?.server,
+      upstreamSecurity: secrets?.client,
       name: `relay-${hostname()}-${process.pid}`,
       onWeights({ version }) {
         const subscribers = serving.subscribers().length;
