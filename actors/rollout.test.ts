@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import { join } from "node:path";
 import { loadEnvironment } from "../envs/registry.ts";
 import { createPolicy } from "../policy/registry.ts";
 import type { RunState } from "../policy/run-state.ts";
@@ -47,7 +48,7 @@ class GivenWeights implements Pick<WeightsClient, "current" | "waitFor"> {
   }
 }
 
-async function stage(given: Partial<RolloutOptions> = {}, env = "scavenger") {
+async function stage(given: Partial<RolloutOptions> = {}, env = "scavenger", args = {}) {
   const bus = memoryBus();
   for (const [name, subject, retention] of [
     [subjects.taskStream, subjects.tasks, "workqueue"],
@@ -56,7 +57,7 @@ async function stage(given: Partial<RolloutOptions> = {}, env = "scavenger") {
   ] as const) {
     await bus.stream({ name, subjects: [subject], maxBytes: 1 << 26, dedupWindowMs: 60_000, retention });
   }
-  const { source, digest } = await loadEnvironment(env);
+  const { source, digest } = await loadEnvironment(env, args);
   const policy = await createPolicy({
     name: env === "scavenger" ? "candidates" : "mlp",
     observation: source.spec.observation,
@@ -249,6 +250,30 @@ describe("a rollout actor", () => {
     await ask({ iteration: 5, minWeights: 5, maxWeights: 5 });
     await allAcknowledged(bus);
     expect(actor.episodes).toBe(0);
+  });
+
+  test("ends episodes whose iteration is over, even in a step that hangs, and plays the next in their places", async () => {
+    const dawdling = join(import.meta.dirname, "../deploy/testing/dawdling-environment.ts");
+    const { bus, parameters, start, ask, receive } = await stage({ stepTimeoutMs: 3_600_000 }, dawdling, {
+      hangs: true,
+    });
+    const weights = new GivenWeights();
+    weights.give(0, parameters);
+    await start(weights);
+    const members = Array.from({ length: 32 }, (_, member) => member); // all places
+    await ask({ members });
+    const ended = await receive(1); // some end with their first step
+    weights.give(1, parameters);
+    await ask({ iteration: 1, minWeights: 1, maxWeights: 1, members: [0], seed: 1 });
+    const first = [...ended, ...(await receive(31))].filter(({ lineage }) => lineage.iteration === 0);
+    const interrupted = first.flatMap(({ outcome }) => (outcome.type === "noResult" ? [outcome] : []));
+    expect(interrupted.length).toBeGreaterThan(0);
+    for (const { reason, played } of interrupted) {
+      expect(reason).toBe("interrupted: its iteration is over");
+      expect(played).toBeLessThanOrEqual(1);
+    }
+    while ((await bus.streamState(subjects.taskStream)).pending > 1)
+      await new Promise((resolve) => setImmediate(resolve));
   });
 
   test("keeps a task that nobody can read as a dead letter, and goes on", async () => {

@@ -68,6 +68,9 @@ interface Seat {
 /** How long one look into the task queue may wait: an abort ends it, and hundreds of idle actors should not ask every second. */
 const PULL_MS = 15_000;
 
+/** Why an episode that the learner does not await any more has no result. */
+const INTERRUPTED = "interrupted: its iteration is over";
+
 /** A wait shorter than this is not worth telling. */
 const BRIEF_MS = 1000;
 
@@ -209,6 +212,8 @@ export class RolloutActor {
     const episode = new Episode(environment, policy, lineage, { stepTimeoutMs, interruptAfter: state.interruptAfter });
     this.#seats.set(episode, { group, member, environment, since: performance.now() });
     await episode.reset({ task: task.task, seed: task.seed });
+    const held = this.#deps.weights.current();
+    if (held && isVoid(task, held)) episode.abandon(INTERRUPTED);
     if (episode.ended) this.#finish(episode);
     else this.#versions.table(group.held!).seat(episode);
   }
@@ -221,7 +226,7 @@ export class RolloutActor {
     for (const [episode, { group }] of this.#seats) {
       if (!group.held || !held || !isVoid(group.task, held) || !episode.turn) continue;
       this.#versions.table(group.held).leave(episode);
-      episode.abandon("interrupted: its iteration is over");
+      episode.abandon(INTERRUPTED);
       this.#finish(episode);
     }
   }

@@ -73,15 +73,15 @@ export interface Cluster {
 
 const phases = Object.entries(Phase);
 
-/** A learner that does not answer within this long counts as gone. */
-const STATUS_MS = 1_000;
-
 export class ClusterObserver {
   readonly #bus: Bus;
   readonly #system: ActorSystem;
+  readonly #patienceMs: number;
 
-  constructor(bus: Bus) {
+  /** @param patienceMs a learner that does not answer within this long counts as gone */
+  constructor(bus: Bus, patienceMs: number) {
     this.#bus = bus;
+    this.#patienceMs = patienceMs;
     this.#system = new ActorSystem(bus);
   }
 
@@ -149,7 +149,7 @@ export class ClusterObserver {
     if (!entry) return undefined;
     const { client, close } = connect(LearnerService, decodeRunState(entry.value).weights);
     try {
-      const status = await client.status({}, { timeoutMs: STATUS_MS });
+      const status = await client.status({}, { timeoutMs: this.#patienceMs });
       if (status.run !== run) return undefined; // another learner has the address now
       return {
         phase: (phases.find(([, phase]) => phase === status.phase)?.[0] ?? "unknown").toLowerCase(),

@@ -56,6 +56,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: "look at this machine, or at a run: what is wrong, who waits for whom, what to try",
     load: () => import("./commands/doctor.ts"),
   },
+  gpu: {
+    summary: "get what training on a GPU needs: packages, and an addon for the TensorFlow that is here",
+    load: () => import("./commands/gpu.ts"),
+  },
   relay: {
     summary: "serve a run's weights on, so that many actors do not all ask the learner",
     load: () => import("./commands/relay.ts"),

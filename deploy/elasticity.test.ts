@@ -5,18 +5,30 @@ import { join } from "node:path";
 import { runSchema } from "../learner/config.ts";
 import type { IterationRecord } from "../learner/learner.ts";
 import { defaultProvider } from "../policy/tensor/provider.ts";
+import type { Bus } from "../proto/bus/bus.ts";
+import { connectNats } from "../proto/bus/index.ts";
 import { memoryBus } from "../proto/bus/memory.ts";
 import { resolveConfig } from "../proto/config.ts";
+import { subjects } from "../proto/subjects.ts";
 import { trainInProcess } from "./in-process.ts";
+import { testingBroker } from "./testing-broker.ts";
 
 setDefaultTimeout(60_000); // for machines that do much else at the same time
+
+const broker = await testingBroker();
+afterAll(() => broker?.stop());
 
 const folder = mkdtempSync(join(tmpdir(), "proxima-elasticity-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const testing = (file: string) => join(import.meta.dirname, "testing", file);
 
-async function train(values: Record<string, unknown>, actors = 2, actorSettings = {}): Promise<IterationRecord[]> {
+async function train(
+  values: Record<string, unknown>,
+  actors = 2,
+  actorSettings = {},
+  bus: Bus = memoryBus(),
+): Promise<IterationRecord[]> {
   const base = {
     run: "elastic",
     policy: "mlp",
@@ -31,7 +43,6 @@ async function train(values: Record<string, unknown>, actors = 2, actorSettings 
   };
   const { config } = resolveConfig(runSchema, [{ source: "test", values: { ...base, ...values } }]);
   const records: IterationRecord[] = [];
-  const bus = memoryBus();
   const options = {
     bus,
     provider: defaultProvider(),
@@ -86,6 +97,26 @@ describe("an iteration that does not wait for its slowest members", () => {
       expect(values["straggler/length"]).toBeLessThanOrEqual(1); // they hang in their second step
       expect(values["straggler/lengthBias"]).toBe(values["straggler/length"]! - values["episode/length"]!);
     }
+  });
+
+  test.skipIf(!broker)("takes up no room in a real broker's queue: the tasks that nobody awaits go", async () => {
+    const bus = await connectNats({ servers: [broker!.url] });
+    const tasks = await connectNats({ servers: [broker!.url] });
+    const few = {
+      run: "queue",
+      env: "cartpole",
+      groupsPerIteration: 16,
+      iterations: 12,
+      mode: "async",
+      overSample: 0.5,
+    };
+    const records = await train({ ...few, completionRatio: 0.5 }, 2, { slots: 8 }, bus);
+    expect(records.length).toBe(12);
+    expectBalanced(records);
+    expect(records.at(-1)!.values["dropped/straggler"]).toBeGreaterThan(0);
+    // Of the iterations that are over none is left, of the last and the one ahead at most all.
+    expect((await tasks.streamState(subjects("queue").taskStream)).messages).toBeLessThanOrEqual(2 * 24);
+    await tasks.close();
   });
 
   test("goes on with as many groups as it wants of those it asked for", async () => {

@@ -25,20 +25,26 @@ function proxima(...args: string[]): TestingProcess {
 const node = () => proxima("node", "--cpus", "2", "--leaseMs", "1500");
 const iteration = (n: number) => (event: ProcessEvent) =>
   event.type === "iteration" && (event.iteration as number) >= n;
-const settings = ["--env", "cartpole", "--seed", "3", "--groupsPerIteration", "16", "--policy.hidden", "16,16"];
+/** Without an end: each test stops it when it has seen enough. */
+const settings = [
+  ...["--env", "cartpole", "--seed", "3", "--groupsPerIteration", "16", "--policy.hidden", "16,16"],
+  ...["--totalEnvSteps", "2000000000"],
+];
+/** Iterations whose metrics must be the same, whoever played. */
+const COMPARED = 20;
 
 function metrics(run: string): string[] {
   const lines = readFileSync(join(folder, "runs", run, "metrics.jsonl"), "utf8")
     .trim()
     .split("\n");
-  return lines.map((line) => line.replace(/,"time\/.*/, ""));
+  return lines.slice(0, COMPARED).map((line) => line.replace(/,"time\/.*/, ""));
 }
 
 test.skipIf(!broker)(
   "a learner spawns its actors onto whatever nodes join, trains on while nodes come and go, and takes its actors along",
   async () => {
-    const alone = proxima("learner", "--run", "alone", ...settings, "--iterations", "40");
-    const learner = proxima("learner", "--run", "spawns", ...settings, "--iterations", "40", "--actors", "3");
+    const alone = proxima("learner", "--run", "alone", ...settings);
+    const learner = proxima("learner", "--run", "spawns", ...settings, "--actors", "3");
     await learner.until(({ type, message }) => type === "notice" && String(message).startsWith("Waits for nodes"));
     const first = node(); // room for two of the three
     await learner.until(iteration(3));
@@ -52,12 +58,13 @@ test.skipIf(!broker)(
     expect(cluster.actors.map(({ state, kind }) => `${kind} ${state}`)).toEqual(Array(3).fill("rollout running"));
     const run = cluster.runs.find((one) => one.run === "spawns")!;
     expect(run.learner!.iteration).toBeGreaterThanOrEqual(3);
-    expect(run.players.map(({ name }) => name)).toContain(actor);
-    expect(run.players.every(({ lagVersions }) => lagVersions! >= 0)).toBe(true);
+    expect(run.players.find(({ name }) => name === actor)!.lagVersions).toBeGreaterThanOrEqual(0);
     expect(await top.exited).toBe(0);
     await first.kill();
     await second.until(({ type, actor: taken }) => type === "running" && taken === actor);
-    await learner.until(({ type }) => type === "end");
+    const taken = learner.events.filter(iteration(0)).length;
+    await learner.until(iteration(Math.max(taken + 3, COMPARED)));
+    learner.child.kill("SIGTERM");
     expect(await learner.exited).toBe(0);
 
     const bus = await connectNats({ servers: broker!.url });
@@ -67,8 +74,8 @@ test.skipIf(!broker)(
     await bus.close();
 
     proxima("actor", "--run", "alone");
-    await alone.until(({ type }) => type === "end");
+    await alone.until(iteration(COMPARED));
     expect(metrics("spawns")).toEqual(metrics("alone"));
   },
-  60_000,
+  120_000,
 );

@@ -23,15 +23,19 @@ const flaky = join(import.meta.dirname, "testing/flaky-environment.ts");
 const names = subjects("stalled");
 
 interface Stage {
+  bus?: Bus;
   settings?: Record<string, unknown>;
   onReady?(bus: Bus, info: ReadyInfo): Promise<void>;
   actor?: Record<string, unknown>;
 }
 
 /** Trains until a notice fits, and returns it. */
-async function notice(fits: (message: string) => boolean, { settings, onReady, actor }: Stage): Promise<string> {
+async function notice(
+  fits: (message: string) => boolean,
+  { settings, onReady, actor, bus: given }: Stage,
+): Promise<string> {
   const stop = new AbortController();
-  const bus = memoryBus();
+  const bus = given ?? memoryBus();
   const found = Promise.withResolvers<string>();
   const values = {
     run: "stalled",
@@ -71,7 +75,7 @@ async function notice(fits: (message: string) => boolean, { settings, onReady, a
   } finally {
     stop.abort();
     await Promise.all([training, playing]);
-    await bus.close();
+    if (!given) await bus.close();
   }
 }
 
@@ -133,5 +137,16 @@ describe("a run that stalls says who waits for whom, and what to try", () => {
       actor: {},
     });
     expect(message).toContain("No episode of the last 10 iterations carried a signal");
+  });
+
+  test("and asks once more for what it waits for, when its tasks are gone", async () => {
+    const bus = memoryBus();
+    const lost = notice((message) => message.includes("the queue holds no task"), { bus });
+    while (!(await bus.streamState(names.taskStream).catch(() => undefined))?.messages)
+      await new Promise((resolve) => setImmediate(resolve));
+    await bus.purge(names.taskStream); // as a purge does that was under way for long
+    await lost;
+    while (!(await bus.streamState(names.taskStream)).messages) await new Promise((resolve) => setImmediate(resolve));
+    await bus.close();
   });
 });

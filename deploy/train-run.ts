@@ -8,6 +8,7 @@ import { type ReadyInfo, type RunDependencies, runLearner } from "../learner/run
 import { tensorProvider } from "../policy/tensor/provider.ts";
 import type { Bus } from "../proto/bus/index.ts";
 import type { ServerSecurity } from "../proto/grpc.ts";
+import { chooseDevice } from "./devices.ts";
 import { announceLearner } from "./learner-link.ts";
 import { keepNotice } from "./notices.ts";
 import type { Output } from "./output.ts";
@@ -52,6 +53,7 @@ export async function trainRun(options: TrainRunOptions) {
         bus,
         security,
         provider: tensorProvider(config.provider),
+        device: await chooseDevice(config.device, note),
         checkpointsFolder: folder.checkpoints,
         trajectoriesFolder: folder.trajectories,
         onReady: async (info) => {

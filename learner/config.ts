@@ -406,6 +406,14 @@ export const runSchema = defineConfig({
       choices: ["simd", "typescript"],
       about: "Who computes tensors: WebAssembly SIMD, or plain TypeScript (slow and literal).",
     },
+    device: {
+      section: "machine",
+      type: "choice",
+      default: "cpu",
+      choices: ["cpu", "tensorflow", "webgpu", "auto"],
+      about:
+        "Where the learner computes: on the CPU by `provider`, on a GPU, or auto: where the first batch trains faster.",
+    },
     learnerThreads: {
       section: "machine",
       type: "integer",
@@ -464,7 +472,8 @@ export const runSchema = defineConfig({
       type: "choice",
       default: "f32",
       choices: ["f32", "bf16"],
-      about: "How weights travel; bf16 halves them, and the learner then computes with the rounded ones.",
+      about:
+        "How weights travel; bf16 halves them; actors then play with, and store the log-probabilities of, the rounded ones.",
     },
   },
   check(config) {

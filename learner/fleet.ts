@@ -36,14 +36,16 @@ export class Fleet {
   /** The broker has not been reached since then. */
   #away: { sinceMs: number; reason: string } | undefined;
   #sampling = false;
+  /** Since when there is no task, neither queued nor taken. */
+  #emptySinceMs: number | undefined;
 
   constructor(bus: Bus, subjects: Subjects) {
     this.#bus = bus;
     this.#subjects = subjects;
   }
 
-  /** Listens until the signal aborts. */
-  async watch(signal: AbortSignal): Promise<void> {
+  /** Listens until the signal aborts; nobody waits for it, as a broker that is away is what it is there to tell. */
+  watch(signal: AbortSignal): void {
     const stopListening = this.#bus.onStatus((status) => {
       if (status.type === "connected") this.#away = undefined;
       else if (status.type === "disconnected") this.#away ??= { sinceMs: Date.now(), reason: status.reason };
@@ -53,9 +55,10 @@ export class Fleet {
       stopListening();
       clearInterval(timer);
     });
-    await this.#sample();
-    const directory = await this.#bus.keyValue(this.#subjects.directoryBucket, { ttlMs: HEARTBEAT_TTL_MS });
-    void this.#listen(directory.watch("*", signal)).catch(() => {}); // ends with the bus
+    void this.#sample();
+    void this.#listen(signal).catch((error) => {
+      if (!signal.aborted) this.#away ??= { sinceMs: Date.now(), reason: (error as Error).message };
+    });
   }
 
   /** Those heard of last come first. */
@@ -65,6 +68,11 @@ export class Fleet {
 
   get queues(): Queues | undefined {
     return this.#queues;
+  }
+
+  /** For how long the queue has held no task, neither waiting nor taken, as far as is known. */
+  get emptyForMs(): number {
+    return this.#emptySinceMs === undefined ? 0 : Date.now() - this.#emptySinceMs;
   }
 
   get brokerAway(): { sinceMs: number; reason: string } | undefined {
@@ -92,8 +100,9 @@ export class Fleet {
     return Object.fromEntries(Object.entries(signal).filter(([, value]) => Number.isFinite(value)));
   }
 
-  async #listen(entries: AsyncIterable<{ key: string; value: Uint8Array; deleted: boolean }>): Promise<void> {
-    for await (const { key, value, deleted } of entries) {
+  async #listen(signal: AbortSignal): Promise<void> {
+    const directory = await this.#bus.keyValue(this.#subjects.directoryBucket, { ttlMs: HEARTBEAT_TTL_MS });
+    for await (const { key, value, deleted } of directory.watch("*", signal)) {
       const known = this.#actors.get(key);
       if (deleted) {
         if (known) known.gone = true;
@@ -122,6 +131,7 @@ export class Fleet {
       this.#away = undefined;
       const tasksQueued = Math.max(0, tasks.messages - tasks.pending);
       this.#queued.push(tasksQueued);
+      this.#emptySinceMs = tasks.messages === 0 ? (this.#emptySinceMs ?? Date.now()) : undefined;
       this.#queues = {
         tasksQueued,
         tasksTaken: tasks.pending,

@@ -61,6 +61,7 @@ const workerModule = new URL(`./gradient-worker${extname(import.meta.url)}`, imp
 
 /** One thread a shard where the machine has several; threads pay only when there is work for them; `shards` alone decides the result. */
 export function gradientEngine(policy: Policy, model: Model, shards: number, provider: string): GradientEngine {
+  if (model.isQueued) return inlineGradients(policy, model, 1); // a device needs no threads of ours
   return shards > 1 && availableParallelism() > 1
     ? threadedGradients(policy, model, shards, provider)
     : inlineGradients(policy, model, shards);

@@ -7,6 +7,7 @@ import { mix32 } from "../envs/random.ts";
 import type { Policy } from "../policy/policy.ts";
 import { initialise } from "../policy/tensor/initialise.ts";
 import type { Model, TensorProvider } from "../policy/tensor/tensors.ts";
+import type { Device } from "../policy/tensor/tfjs/device.ts";
 import type { Bus, Delivery } from "../proto/bus/bus.ts";
 import type { Subjects } from "../proto/subjects.ts";
 import type { Trajectory } from "../proto/trajectory.ts";
@@ -21,12 +22,12 @@ import { Ledger, type MemberName } from "./ledger.ts";
 import type { GroupEvents } from "./metrics/group-tracer.ts";
 import { misfit } from "./misfit.ts";
 import type { PpoRows } from "./ppo.ts";
-import { predict } from "./predict.ts";
 import { Stopwatch } from "./stopwatch.ts";
 import { summarise } from "./summary.ts";
 import { type TaskSampling, taskSampling } from "./task-sampling.ts";
 import { TaskIssuer } from "./tasks.ts";
-import { type UpdateStatistics, update } from "./update.ts";
+import { Trainer } from "./trainer.ts";
+import type { UpdateStatistics } from "./update.ts";
 
 /** A refilled iteration asks for at most this many times the groups it wants to train. */
 const MAX_REFILL = 4;
@@ -42,6 +43,8 @@ export interface LearnerDependencies {
   estimatorOptions: object;
   provider: TensorProvider;
   gradients(model: Model): GradientEngine;
+  /** To try at the first batch, and to train on if `config.device` and the trial say so. */
+  device?: Device;
   checkpoints: CheckpointStore;
   /** Milliseconds since 1970 at which this learner started; tells its tasks and weights from an earlier one's. */
   incarnation: number;
@@ -86,9 +89,7 @@ export interface LearnerStatus {
 
 export class Learner {
   readonly #deps: LearnerDependencies;
-  readonly #model: Model;
-  readonly #reference: Model | undefined;
-  readonly #engine: GradientEngine;
+  readonly #trainer: Trainer;
   readonly #sampling: TaskSampling;
   readonly #tasks: TaskIssuer;
   readonly #watch: Stopwatch;
@@ -98,6 +99,7 @@ export class Learner {
   #isRestored = false;
   /** Iterations in a row that trained nothing. */
   #withoutSignal = 0;
+  #askedAgain = 0;
   #inbox: Inbox | undefined;
   #pumping: Promise<void> | undefined;
   #meanEpisodeLength = 0;
@@ -117,13 +119,15 @@ export class Learner {
       const now = Date.now();
       trace?.done(this.counters.iteration, section, now - ms, now);
     });
-    this.#model = provider.model(policy.layout);
-    this.#model.load(initialise(policy.layout, config.seed));
-    if (config.klCoefficient > 0) {
-      this.#reference = provider.model(policy.layout);
-      this.#reference.load(initialise(policy.layout, config.seed));
-    }
-    this.#engine = deps.gradients(this.#model);
+    this.#trainer = new Trainer({
+      policy,
+      provider,
+      gradients: deps.gradients,
+      weights: initialise(policy.layout, config.seed),
+      hasReference: config.klCoefficient > 0,
+      device: deps.device && { device: deps.device, auto: config.device === "auto" },
+      onNotice: deps.onNotice,
+    });
     this.#sampling = taskSampling(config.taskSampling, deps.source, config.seed);
     this.#conduct = new Conduct({
       quarantineAfter: config.quarantineAfter,
@@ -171,8 +175,7 @@ export class Learner {
 
   /** Starts training from given weights (an imitation, another run) instead of a random initialisation. */
   startFrom(weights: Float32Array): void {
-    this.#model.load(weights);
-    this.#reference?.load(weights);
+    this.#trainer.startFrom(weights);
   }
 
   /** Continues exactly where the checkpoint was written. Call before `begin`. */
@@ -182,8 +185,7 @@ export class Learner {
     this.#ledger = Ledger.restore(checkpoint.ledger);
     this.#meanEpisodeLength = checkpoint.meanEpisodeLength;
     if (checkpoint.taskSampling) this.#sampling.restore(checkpoint.taskSampling);
-    this.#model.load(checkpoint.weights);
-    this.#model.loadOptimiser(checkpoint.optimiser);
+    this.#trainer.restore(checkpoint);
   }
 
   /** Opens the streams, takes in what is already stored there, and publishes the first weights. */
@@ -246,7 +248,7 @@ export class Learner {
       return this.#ledger.isReady(iteration, { groups, share: completionRatio });
     };
     const trajectories = await this.#inbox!.collect(iteration, isEnough, signal);
-    await this.#dropStragglers(iteration);
+    this.#dropStragglers(iteration);
     this.#watch.start("assemble");
     return assembleBatch(this.#deps.policy, trajectories);
   }
@@ -255,12 +257,12 @@ export class Learner {
     this.#watch.start("advantages");
     const { policy, estimator, estimatorOptions } = this.#deps;
     if (policy.hasValue) {
-      groups.values = (await predict(this.#model, policy, rows)).values;
-      const last = (await predict(this.#model, policy, lastRows!)).values!;
+      groups.values = (await this.#trainer.predict(rows)).values;
+      const last = (await this.#trainer.predict(lastRows!)).values!;
       groups.bootstrap = last.map((v, e) => (groups.terminated[e] ? 0 : v));
     }
     if (this.#deps.config.mode === "async") {
-      const now = await predict(this.#model, policy, rows, actions);
+      const now = await this.#trainer.predict(rows, actions);
       groups.logRhos = now.logProbs!.map((l, row) => l - logProbs[row]!);
     }
     const credit = estimator.estimate(groups, estimatorOptions);
@@ -282,7 +284,7 @@ export class Learner {
   async update(batch: Batch, credit: Credit): Promise<UpdateStatistics | undefined> {
     this.#watch.start("update");
     this.#updating = Promise.withResolvers();
-    const { config, policy } = this.#deps;
+    const { config } = this.#deps;
     const rows = this.#rowsToTrain(batch, credit);
     if (rows.length === 0) {
       this.#explainNoSignal(++this.#withoutSignal);
@@ -298,19 +300,23 @@ export class Learner {
       importance: config.decoupled
         ? logRhos!.map((l) => Math.min(Math.exp(l), config.truncateImportance || Infinity))
         : undefined,
-      referenceLogProbs:
-        this.#reference && (await predict(this.#reference, policy, batch.rows, batch.actions)).logProbs,
+      referenceLogProbs: await this.#trainer.referenceLogProbs(batch.rows, batch.actions),
       valueTargets: credit.valueTargets,
       oldValues: values,
     };
     const options = { ...config, learningRate: this.#learningRate() };
-    return update(this.#model, this.#engine, data, rows, options, mix32(config.seed, this.counters.iteration));
+    return this.#trainer.update(data, rows, options, mix32(config.seed, this.counters.iteration));
   }
 
-  /** The counter of a weights version is the number of iterations that led to it. */
+  /**
+   * The counter of a weights version is the number of iterations that led to it. Weights that come from a device are published
+   * when they are here; the loop goes on meanwhile, and hears at the next checkpoint or update if they never come.
+   */
   async publishWeights(counter: number): Promise<void> {
     this.#watch.start("broadcast");
-    this.#deps.publish(counter, await this.#model.weights());
+    const published = this.#trainer.weights().then((weights) => this.#deps.publish(counter, weights));
+    if (this.#trainer.isOnDevice) published.catch(() => {});
+    else await published;
   }
 
   /**
@@ -360,7 +366,7 @@ export class Learner {
       ledger: this.#ledger,
       learningRate,
     });
-    const timing = { ...this.#watch.lap(envSteps), ...this.#conduct.lap() };
+    const timing = { ...this.#watch.lap(envSteps), ...this.#conduct.lap(), ...this.#trainer.trafficLap() };
     this.#deps.onIteration({ iteration, envSteps: this.counters.envSteps, values, timing });
   }
 
@@ -382,18 +388,17 @@ export class Learner {
 
   /** Only once a checkpoint is on disk are the messages in it acknowledged. */
   async #writeCheckpoint(onTaken: () => void): Promise<string> {
-    const checkpoint: Checkpoint = {
+    const state = this.#trainer.state();
+    const atOnce = {
       counters: { ...this.counters },
       ledger: this.#ledger.state(),
       meanEpisodeLength: this.#meanEpisodeLength,
       taskSampling: this.#sampling.state(),
-      weights: await this.#model.weights(),
-      optimiser: await this.#model.optimiser(),
     };
     const deliveries = this.#unacknowledged;
     this.#unacknowledged = [];
     onTaken();
-    const path = await this.#deps.checkpoints.write(checkpoint);
+    const path = await this.#deps.checkpoints.write({ ...atOnce, ...(await state) });
     await Promise.all(deliveries.map((delivery) => delivery.ack()));
     return path;
   }
@@ -428,9 +433,7 @@ export class Learner {
     await this.#pumping;
     await this.#checkpointing.catch(() => {});
     await this.#inbox?.close();
-    await this.#engine.close();
-    this.#model.dispose();
-    this.#reference?.dispose();
+    await this.#trainer.close();
   }
 
   get #maxStaleness(): number {
@@ -450,18 +453,18 @@ export class Learner {
     this.#ledger.start(iteration, Math.ceil(groups * (1 + overSample)), groupSize);
   }
 
-  /** What is not awaited is dropped, and its tasks are taken from the queue; actors that play it stop when the next weights come. */
-  async #dropStragglers(iteration: number): Promise<void> {
-    const { bus, subjects } = this.#deps;
-    const late = this.#ledger.waiting(iteration);
-    for (const { group, members } of late) {
+  /**
+   * What is not awaited is dropped. Its tasks stay in the queue: actors let them go, and what they play of them, as soon as they
+   * hold the next weights.
+   */
+  #dropStragglers(iteration: number): void {
+    for (const { group, members } of this.#ledger.waiting(iteration)) {
       for (const member of members) {
         const name = { iteration, group, member };
         this.#ledger.drop(name, "straggler");
         this.#inbox!.giveUp(name);
       }
     }
-    await Promise.all(late.map(({ group }) => bus.purge(subjects.taskStream, subjects.task({ iteration, group }))));
   }
 
   /** All rows, or those of groups that carry a signal. */
@@ -485,6 +488,15 @@ export class Learner {
     return this.#conduct.judge(trajectory, problem);
   }
 
+  /**
+   * Asks once more for what is waited for: its tasks are in no queue any more. (A purge that a frozen broker answers late takes what
+   * was issued after it, say.) What is played twice is trained once.
+   */
+  async askAgain(): Promise<void> {
+    this.#askedAgain++;
+    for (let i = this.counters.iteration; i < this.#issuedBefore; i++) await this.#issueWaiting(i);
+  }
+
   async #issueWaiting(iteration: number): Promise<void> {
     const wanted = this.#ledger.waiting(iteration).flatMap(({ group, members, attempts }) => {
       const rounds = [...new Set(attempts)];
@@ -492,6 +504,7 @@ export class Learner {
         iteration,
         group,
         attempt,
+        again: this.#askedAgain,
         members: members.filter((_, i) => attempts[i] === attempt),
       }));
     });

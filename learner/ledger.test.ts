@@ -37,6 +37,21 @@ describe("the ledger", () => {
     expect(ledger.receive({ iteration: 5, group: -1, member: 1e9 })).toBe("unknown");
   });
 
+  test("knows when enough groups have enough of their members", () => {
+    const ledger = new Ledger();
+    ledger.start(0, 2, 4);
+    const all = { groups: 2, share: 1 };
+    const some = { groups: 1, share: 0.75 };
+    for (const member of [0, 1]) ledger.receive({ iteration: 0, group: 1, member });
+    expect(ledger.isReady(0, some)).toBe(false);
+    ledger.drop({ iteration: 0, group: 1, member: 2 }, "noResult"); // also one that gave up is not waited for
+    expect([ledger.isReady(0, some), ledger.isReady(0, all)]).toEqual([true, false]);
+    ledger.receive({ iteration: 0, group: 1, member: 3 });
+    for (const member of [0, 1, 2, 3]) ledger.receive({ iteration: 0, group: 0, member });
+    expect(ledger.isReady(0, all)).toBe(true);
+    expect(ledger.isReady(7, { groups: 0, share: 1 })).toBe(true);
+  });
+
   test("refuses to train a member twice or to close an iteration with members in flight", () => {
     const ledger = new Ledger();
     ledger.start(0, 1, 2);

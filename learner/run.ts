@@ -7,6 +7,7 @@ import { HEARTBEAT_TTL_MS } from "../policy/heartbeat.ts";
 import { buildPolicy, policyDefinition, resolvePolicyOptions } from "../policy/registry.ts";
 import { encodeRunState, runStateKey } from "../policy/run-state.ts";
 import type { TensorProvider } from "../policy/tensor/tensors.ts";
+import type { Device } from "../policy/tensor/tfjs/device.ts";
 import type { Bus } from "../proto/bus/bus.ts";
 import type { ServerSecurity } from "../proto/grpc.ts";
 import { taskQueue } from "../proto/joining.ts";
@@ -30,6 +31,8 @@ import { type WeightsServer, type WeightsSubscriber, weightsServer } from "./wei
 export interface RunDependencies {
   bus: Bus;
   provider: TensorProvider;
+  /** The device that `config.device` asks for, where there is one. */
+  device?: Device;
   checkpointsFolder: string;
   /** For the weights server. */
   security?: ServerSecurity;
@@ -102,6 +105,7 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
     estimator: definition,
     estimatorOptions,
     provider,
+    device: deps.device,
     gradients: (model) => gradientEngine(policy, model, config.learnerThreads, provider.name),
     checkpoints,
     incarnation,
@@ -174,10 +178,13 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
       parameterCount: policy.layout.reduce((n, p) => n + p.shape.reduce((a, b) => a * b, 1), 0),
       resumedFrom: resumed?.counters.iteration,
     });
-    await fleet.watch(ended.signal);
+    fleet.watch(ended.signal);
     const { stallTimeoutMs } = config;
     const movedAtMs = () => movedLast(learner.status());
-    watchdog({ stallTimeoutMs, movedAtMs, diagnose: look, onNotice: deps.onNotice }, ended.signal);
+    const tasksLostForMs = () => (learner.status().section === "wait" ? fleet.emptyForMs : 0);
+    const askAgain = () => learner.askAgain();
+    const { onNotice } = deps;
+    watchdog({ stallTimeoutMs, movedAtMs, diagnose: look, onNotice, tasksLostForMs, askAgain }, ended.signal);
     await train(learner, signal);
     return { counters: learner.counters, balance: learner.ledger.balance() };
   } finally {

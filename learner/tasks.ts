@@ -19,6 +19,8 @@ export interface TaskIssuerOptions {
 export interface WantedMembers extends GroupName {
   members: number[];
   attempt: number;
+  /** Counts the times that the same was asked once more, as its task had been lost. */
+  again?: number;
 }
 
 /** Keeps this hash of a group apart from those that choose its task. */
@@ -42,7 +44,7 @@ export class TaskIssuer {
     return Math.max(0, iteration - this.#options.maxStaleness);
   }
 
-  async issue({ iteration, group, members, attempt }: WantedMembers): Promise<void> {
+  async issue({ iteration, group, members, attempt, again }: WantedMembers): Promise<void> {
     const { bus, subjects, sampling, incarnation, environmentGeneration } = this.#options;
     sampling.hold({ iteration, group });
     const task = {
@@ -57,6 +59,7 @@ export class TaskIssuer {
       minWeights: this.oldestWeights(iteration),
       maxWeights: iteration,
     };
-    await bus.publish(subjects.task(task), encodeGroupTask(task), { id: subjects.taskId(task), timeoutMs: 60_000 });
+    const id = again ? `${subjects.taskId(task)}/${again}` : subjects.taskId(task);
+    await bus.publish(subjects.task(task), encodeGroupTask(task), { id, timeoutMs: 60_000 });
   }
 }

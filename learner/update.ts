@@ -4,7 +4,7 @@
  */
 import { mix32, uniform01 } from "../envs/random.ts";
 import type { Model } from "../policy/tensor/tensors.ts";
-import type { GradientEngine } from "./gradients.ts";
+import type { GradientEngine, GradientReading } from "./gradients.ts";
 import type { PpoOptions, PpoRows } from "./ppo.ts";
 
 export interface UpdateOptions extends PpoOptions {
@@ -52,35 +52,41 @@ export async function update(
 ): Promise<UpdateStatistics> {
   const order = rows.slice();
   const totals = { loss: 0, gradNorm: 0, steps: 0 };
-  let last: EpochStatistics = { approxKl: 0, clipFraction: 0, entropy: 0 };
+  let sums = new EpochSums(options);
+  let last = sums.finish();
   let epoch = 0;
+  let summed = 0;
+  const pending: Promise<Step>[] = [];
+  /** Takes in the steps so far; sums begin anew with each epoch. */
+  const settle = async () => {
+    for (const { reading, gradNorm, ofEpoch } of await Promise.all(pending)) {
+      if (ofEpoch !== summed) sums = new EpochSums(options);
+      summed = ofEpoch;
+      if (!Number.isFinite(reading.loss) || !Number.isFinite(gradNorm)) {
+        throw new DivergedError(
+          `The update diverged in epoch ${ofEpoch}: loss ${reading.loss}, gradient norm ${gradNorm}. The last checkpoint is intact. Try a smaller learningRate (now ${options.learningRate}) or maxGradNorm (now ${options.maxGradNorm}).`,
+        );
+      }
+      totals.loss += reading.loss;
+      totals.gradNorm += gradNorm;
+      totals.steps++;
+      sums.add(reading.rows);
+    }
+    pending.length = 0;
+    last = sums.finish();
+  };
   await engine.load(data, options);
   while (epoch < options.epochs) {
     shuffle(order, mix32(seed, epoch));
-    const sums = new EpochSums(options);
     for (let from = 0; from < order.length; from += options.minibatch) {
-      const values = await engine.gradient(order.subarray(from, from + options.minibatch));
-      const gradNorm = await model.adam({
-        learningRate: options.learningRate,
-        beta1: options.adamBeta1,
-        beta2: options.adamBeta2,
-        epsilon: options.adamEpsilon,
-        maxGradNorm: options.maxGradNorm,
-      });
-      if (!Number.isFinite(values.loss) || !Number.isFinite(gradNorm)) {
-        throw new DivergedError(
-          `The update diverged in epoch ${epoch}: loss ${values.loss}, gradient norm ${gradNorm}. The last checkpoint is intact. Try a smaller learningRate (now ${options.learningRate}) or maxGradNorm (now ${options.maxGradNorm}).`,
-        );
-      }
-      totals.loss += values.loss;
-      totals.gradNorm += gradNorm;
-      totals.steps++;
-      sums.add(values.rows);
+      pending.push(takeStep(model, engine, order.subarray(from, from + options.minibatch), options, epoch));
+      if (!model.isQueued) await settle();
     }
-    last = sums.finish();
     epoch++;
+    if (options.targetKl > 0) await settle();
     if (options.targetKl > 0 && last.approxKl > options.targetKl) break;
   }
+  await settle();
   engine.unload();
   const steps = Math.max(1, totals.steps);
   return {
@@ -90,6 +96,33 @@ export async function update(
     epochs: epoch,
     learnerSteps: totals.steps,
   };
+}
+
+interface Step {
+  reading: GradientReading;
+  gradNorm: number;
+  ofEpoch: number;
+}
+
+/** One gradient and one step of Adam. On a device both are recorded before the first wait. */
+async function takeStep(
+  model: Model,
+  engine: GradientEngine,
+  minibatch: Uint32Array,
+  options: UpdateOptions,
+  ofEpoch: number,
+): Promise<Step> {
+  const gradient = engine.gradient(minibatch);
+  if (!model.isQueued) await gradient;
+  const step = model.adam({
+    learningRate: options.learningRate,
+    beta1: options.adamBeta1,
+    beta2: options.adamBeta2,
+    epsilon: options.adamEpsilon,
+    maxGradNorm: options.maxGradNorm,
+  });
+  const [reading, gradNorm] = await Promise.all([gradient, step]);
+  return { reading, gradNorm, ofEpoch };
 }
 
 type EpochStatistics = Pick<UpdateStatistics, "approxKl" | "clipFraction" | "entropy" | "valueLoss" | "referenceKl">;

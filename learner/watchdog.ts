@@ -149,16 +149,27 @@ export interface WatchdogOptions {
   movedAtMs(): number;
   diagnose(): Diagnosis;
   onNotice(message: string): void;
+  /** Episodes are waited for, but there has been no task to play for this long. */
+  tasksLostForMs(): number;
+  /** Asks for them once more. */
+  askAgain(): Promise<void>;
 }
 
+/** Longer than any message is under way between broker and learner. */
+const LOST_TASKS_MS = 3000;
+
 /** Looks until the signal aborts. */
-export function watchdog(
-  { stallTimeoutMs, movedAtMs, diagnose, onNotice }: WatchdogOptions,
-  signal: AbortSignal,
-): void {
+export function watchdog(options: WatchdogOptions, signal: AbortSignal): void {
+  const { stallTimeoutMs, movedAtMs, diagnose, onNotice, tasksLostForMs, askAgain } = options;
   let nextMs = stallTimeoutMs;
+  let askedAtMs = 0;
   const look = () => {
     const stillMs = Date.now() - movedAtMs();
+    if (Math.min(stillMs, tasksLostForMs(), Date.now() - askedAtMs) > LOST_TASKS_MS) {
+      askedAtMs = Date.now();
+      onNotice("Episodes are waited for, yet the queue holds no task: asks for them once more.");
+      askAgain().catch((error: Error) => onNotice(`Could not ask for episodes once more: ${error.message}`));
+    }
     if (stillMs < stallTimeoutMs) {
       nextMs = stallTimeoutMs;
     } else if (stillMs >= nextMs) {

@@ -61,7 +61,10 @@ export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
       if (event.type === "iteration") {
         iteration = event.iteration as number;
         movedAt = performance.now();
-      } else if (event.type === "notice") notices.push(String(event.message));
+      } else if (event.type === "notice" && !String(event.message).startsWith("Dead letter")) {
+        notices.push(String(event.message));
+        log(`      the learner says: ${event.message}`);
+      }
     },
   });
   const memory = new MemoryLog(cluster);

@@ -28,6 +28,10 @@ const schema = defineConfig({
   },
 });
 
+/** How long a learner may take to answer: a live view must go on. */
+const PATIENCE_MS = 5_000;
+const LIVE_PATIENCE_MS = 1_000;
+
 /** Rows of each table in the live view; --once shows all. */
 const LIVE_ROWS = 16;
 
@@ -44,7 +48,7 @@ export const command: Command = {
     ]);
     const credentials = config.natsCredentials === "" ? undefined : await readFile(config.natsCredentials, "utf8");
     const bus = await openBus(config.nats, { name: "proxima top", credentials, timeoutMs: 5_000, signal });
-    const observer = new ClusterObserver(bus);
+    const observer = new ClusterObserver(bus, config.once ? PATIENCE_MS : LIVE_PATIENCE_MS);
     const { stdout } = process;
     const isLive = !config.once && !output.json && stdout.isTTY && process.env.TERM !== "dumb";
     const block = isLive

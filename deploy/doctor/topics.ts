@@ -12,4 +12,8 @@ export const topics: Readonly<Record<string, Topic>> = {
     summary: "what training on this machine needs: runtime, broker, ports, folders, disk, memory, data",
     load: () => import("./machine.ts"),
   },
+  gpu: {
+    summary: "what training on a GPU needs: driver, CUDA, cuDNN, packages, TensorFlow's addon",
+    load: () => import("./gpu.ts"),
+  },
 };

@@ -8,7 +8,7 @@ import type { Activation, AdamOptions, Model, ParameterSpec, Tensor, TensorProvi
  * Call it in a test file: `conformance(simdProvider())`.
  */
 export function conformance(provider: TensorProvider, tolerances: Partial<Tolerances> = {}): void {
-  const { value, gradient, training } = { ...TOLERANCES, ...tolerances };
+  const { value, gradient, training, row } = { ...TOLERANCES, ...tolerances };
 
   describe(`${provider.name}: operations`, () => {
     for (const example of OPERATIONS) {
@@ -28,7 +28,7 @@ export function conformance(provider: TensorProvider, tolerances: Partial<Tolera
 
   describe(`${provider.name}: rows`, () => {
     for (const { name, layout, rowOf } of ROW_NETWORKS) {
-      test(`${name} computes a row to the same bits in any batch and place`, async () => {
+      test(`${name} computes a row to ${row === 0 ? "the same bits" : `within ${row}`} in any batch and place`, async () => {
         const model = provider.model(layout);
         model.load(initialise(layout, 5));
         const rows = 70;
@@ -46,7 +46,9 @@ export function conformance(provider: TensorProvider, tolerances: Partial<Tolera
           const together = await evaluateRows(model, rowOf, all, from, to);
           const width = together.length / (to - from);
           for (let i = from; i < to; i++) {
-            expect(bits(together.slice((i - from) * width, (i - from + 1) * width))).toEqual(bits(alone[i]));
+            const found = together.slice((i - from) * width, (i - from + 1) * width);
+            if (row === 0) expect(bits(found)).toEqual(bits(alone[i]));
+            else expectClose(found, Array.from(alone[i]), row);
           }
         }
         model.dispose();
@@ -136,9 +138,11 @@ export interface Tolerances {
   value: number;
   gradient: number;
   training: number;
+  /** Between a row alone and in a batch; 0: the same bits, which everything on the CPU of ours gives and a GPU does not. */
+  row: number;
 }
 
-const TOLERANCES: Tolerances = { value: 2e-6, gradient: 5e-6, training: 2e-5 };
+const TOLERANCES: Tolerances = { value: 2e-6, gradient: 5e-6, training: 2e-5, row: 0 };
 
 function expectClose(found: ArrayLike<number>, expected: ArrayLike<number>, tolerance: number): void {
   expect(found.length).toBe(expected.length);

@@ -67,6 +67,8 @@ export interface Memory {
 
 export interface Kernels extends Memory {
   readonly name: string;
+  /** Calls only record what is to be done, in order; `read`, `readInto` and `adam` answer once it was done. */
+  readonly isQueued?: boolean;
 
   fill(out: Handle, length: number, value: number): void;
   /** out += x */

@@ -13,6 +13,7 @@ interface Optimiser {
 export class KernelModel implements Model {
   readonly layout: readonly ParameterSpec[];
   readonly parameterCount: number;
+  readonly isQueued: boolean;
   private readonly kernels: Kernels;
   private readonly tape: Tape;
   private readonly parameters: Node[] = [];
@@ -27,6 +28,7 @@ export class KernelModel implements Model {
     this.layout = layout;
     this.parameterCount = parameterCount(layout);
     this.kernels = kernels;
+    this.isQueued = kernels.isQueued === true;
     this.tape = new Tape(kernels);
     this.weightsBuffer = kernels.allocate(this.parameterCount);
     this.forEachRegion(this.weightsBuffer, (region, spec) => {
@@ -170,11 +172,15 @@ export class KernelModel implements Model {
       correction1: 1 - integerPower(beta1, steps),
       correction2: 1 - integerPower(beta2, steps),
     });
-    const count = (value: number): number => {
-      if (Number.isFinite(value)) this.steps = steps;
+    if (typeof norm === "number") {
+      if (Number.isFinite(norm)) this.steps = steps;
+      return norm;
+    }
+    this.steps = steps; // the next step may be recorded before this one's norm is known
+    return norm.then((value) => {
+      if (!Number.isFinite(value)) this.steps--;
       return value;
-    };
-    return typeof norm === "number" ? count(norm) : norm.then(count);
+    });
   }
 
   optimiser(): Optimiser | Promise<Optimiser> {

@@ -98,6 +98,11 @@ export interface AdamOptions {
 export interface Model {
   readonly layout: readonly ParameterSpec[];
   readonly parameterCount: number;
+  /**
+   * On a device: calls take effect in order although their promises resolve later. Whoever waits for many of them at once, not for
+   * each, lets them travel together.
+   */
+  readonly isQueued: boolean;
   /** Replaces the weights by one copy; they may lie in a buffer shared between threads. Throws RangeError when the length differs from parameterCount. */
   load(weights: Float32Array): void;
   /** A copy of the weights; `weightsInto` copies them straight into a buffer, which may be shared between threads. */
@@ -129,7 +134,7 @@ export interface Model {
   dispose(): void;
 }
 
-/** How a provider of kernels is had: `simd` (default), plain `typescript`, later `tensorflow` and `webgpu`. */
+/** How a provider of kernels is had: `simd` (default), plain `typescript`, or a device (`tfjs/device.ts`). */
 export interface TensorProvider {
   readonly name: string;
   model(layout: readonly ParameterSpec[]): Model;

@@ -1,0 +1,113 @@
+import { beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { join } from "node:path";
+import { initialise } from "../policy/tensor/initialise.ts";
+import { simdProvider } from "../policy/tensor/simd/provider.ts";
+import type { Model } from "../policy/tensor/tensors.ts";
+import type { Device } from "../policy/tensor/tfjs/device.ts";
+import { deviceForTests } from "../policy/tensor/tfjs/testing/devices.ts";
+import { AGREEMENT, type Side, tryDevice, type Work } from "./device-trial.ts";
+import { inlineGradients } from "./gradients.ts";
+import { makeWork, policies } from "./testing/work.ts";
+import { update } from "./update.ts";
+
+setDefaultTimeout(600_000); // a software adapter compiles each shader for a quarter of a second
+
+const host = simdProvider();
+
+function side(work: Work, model: Model): Side {
+  model.load(initialise(work.policy.layout, 1));
+  return { model, engine: inlineGradients(work.policy, model, 1) };
+}
+
+for (const name of ["tensorflow", "webgpu"] as const) {
+  const device = await deviceForTests(name);
+  if (!device) {
+    test.skip(`device ${name} trains like the CPU`, () => {});
+    continue;
+  }
+
+  describe(`twenty steps on ${name} agree with simd for`, () => {
+    for (const [kind, make] of Object.entries(policies)) {
+      // An emulated GPU takes seconds a step: one policy of each kind is enough there.
+      if (name === "webgpu" && kind.startsWith("mlp with")) continue;
+      test(kind, async () => {
+        const policy = make();
+        const work = await makeWork(policy, host, 20 * 16);
+        const trial = await tryDevice(
+          side(work, host.model(policy.layout)),
+          side(work, device.model(policy.layout)),
+          work,
+          20,
+        );
+        expect(trial.steps).toBe(20);
+        expect(trial.lossDifference).toBeLessThanOrEqual(AGREEMENT.loss);
+        expect(trial.weightsDifference).toBeLessThanOrEqual(AGREEMENT.weights);
+      });
+    }
+  });
+
+  describe(`an update on ${name}`, () => {
+    let there: Side;
+    let work: Work;
+    beforeAll(async () => {
+      work = await makeWork(policies.candidates!(), host, 32);
+      there = side(work, device.model(work.policy.layout));
+      await run(work, there);
+    });
+
+    test("leaves no array behind", async () => {
+      const before = device.arrays();
+      await run(work, there);
+      expect(device.arrays()).toBe(before);
+    });
+
+    test("takes everything there once and brings back only readings, once", async () => {
+      const traffic = await trafficOf(device, () => run(work, there));
+      expect(traffic.uploads).toBe(2); // numbers, and indices
+      expect(traffic.downloads).toBe(1);
+      const readings = 32 * 4 + 2 * 2; // logRatio, entropy, kl, valueError of each row; loss and norm of each of two steps
+      expect(traffic.downloadedBytes).toBe(2 * 4 * readings);
+    });
+
+    test("brings the new weights back in one piece, with Adam's moments", async () => {
+      const count = there.model.parameterCount;
+      const traffic = await trafficOf(device, () => Promise.all([there.model.weights(), there.model.optimiser()]));
+      expect(traffic).toEqual({ uploads: 0, uploadedBytes: 0, downloads: 1, downloadedBytes: 3 * 4 * count });
+    });
+  });
+}
+
+const isThere = (await deviceForTests("webgpu")) !== undefined;
+
+describe("a GPU on webgpu", () => {
+  /** What a process of its own hears when it goes on with a device after `fault`. */
+  async function afterwards(fault: "lost" | "memory"): Promise<string> {
+    const script = join(import.meta.dir, "testing/break-device.script.ts");
+    const child = Bun.spawn([process.execPath, script, fault], { stdout: "pipe", stderr: "ignore" });
+    const output = await new Response(child.stdout).text();
+    return /^heard: (.*)$/m.exec(output)?.[1] ?? output;
+  }
+  test.skipIf(!isThere)("that is lost fails what is asked of it from then on, with the reason", async () => {
+    expect(await afterwards("lost")).toMatch(/^DeviceError: The device failed: .*/);
+  });
+
+  test.skipIf(!isThere)("that has not enough memory says so instead of computing garbage", async () => {
+    expect(await afterwards("memory")).toMatch(/^DeviceError: The device failed: .*(size|memory|limit)/);
+  });
+});
+
+function run({ data, rows, options, seed }: Work, { model, engine }: Side) {
+  return update(model, engine, data, rows, options, seed);
+}
+
+async function trafficOf(device: Device, work: () => Promise<unknown>): Promise<Device["traffic"]> {
+  const before = { ...device.traffic };
+  await work();
+  const { uploads, uploadedBytes, downloads, downloadedBytes } = device.traffic;
+  return {
+    uploads: uploads - before.uploads,
+    uploadedBytes: uploadedBytes - before.uploadedBytes,
+    downloads: downloads - before.downloads,
+    downloadedBytes: downloadedBytes - before.downloadedBytes,
+  };
+}
