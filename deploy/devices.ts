@@ -1,7 +1,7 @@
 /** The programs around the devices: installing their packages, compiling TensorFlow's addon, and opening a device to see that it works. */
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { dirname, extname, join, resolve } from "node:path";
 import type { RunConfig } from "../learner/config.ts";
 import { type Device, openDevice } from "../policy/tensor/tfjs/device.ts";
 import {
@@ -54,6 +54,9 @@ function announce({ description, isGpu }: Device, say: (message: string) => void
 }
 
 export const deviceNames = Object.keys(DEVICE_PACKAGES) as DeviceName[];
+
+/** TypeScript in a checkout, JavaScript in the package. */
+const deviceModule = new URL(`../policy/tensor/tfjs/device${extname(import.meta.url)}`, import.meta.url).href;
 
 /** C headers of Node's addon interface, for compiling. */
 const HEADERS = { "node-api-headers": "1.9.0" };
@@ -160,7 +163,7 @@ export interface OpenedDevice {
 /** Opens the device in a process of its own, so that a driver that crashes takes nothing with it. Throws with its reason. */
 export async function probeDevice(name: DeviceName): Promise<OpenedDevice> {
   const script = `
-    const { openDevice } = await import(${JSON.stringify(new URL("../policy/tensor/tfjs/device.ts", import.meta.url).href)});
+    const { openDevice } = await import(${JSON.stringify(deviceModule)});
     const say = (answer) => console.log("\\nanswer " + JSON.stringify(answer));
     try {
       const { description, isGpu } = await openDevice(${JSON.stringify(name)});

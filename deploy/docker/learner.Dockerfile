@@ -28,7 +28,7 @@ FROM tensorflow/tensorflow:2.21.0-gpu AS cuda
 COPY --from=oven/bun:1.4.5 /usr/local/bin/bun /usr/local/bin/bun
 COPY --from=package /package /opt/proxima
 ENV PATH=/opt/proxima/node_modules/.bin:$PATH XDG_CACHE_HOME=/opt/cache
-RUN apt-get update && apt-get install --yes --no-install-recommends g++ nodejs npm && rm -rf /var/lib/apt/lists/*
+RUN apt-get update && apt-get install --yes --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
 RUN proxima gpu install tensorflow && \
     proxima gpu build-addon --tensorflow "$(python3 -c 'import tensorflow, os; print(os.path.dirname(tensorflow.__file__))')"
 WORKDIR /work
