@@ -83,8 +83,8 @@ describe.skipIf(!ready)("three machines", () => {
     const hosts = `${addresses.broker},${addresses.learner}`;
     const init = proxima("broker", "secure", "init", "--runs", run, "--hosts", hosts);
     expect(await init.exited, JSON.stringify(init.events)).toBe(0);
-    // A relay beside the learner subscribes as a node.
-    const given = { learner: ["learner", "node"], actor: ["node"] } as const;
+    // A relay is beside the learner.
+    const given = { learner: ["learner", "relay"], actor: ["node"] } as const;
     for (const machine of ["learner", "actor"] as const) {
       for (const role of given[machine]) {
         cpSync(join(home("broker"), "secrets", role), join(home(machine), "secrets", role), { recursive: true });

@@ -9,8 +9,8 @@ const variants: Readonly<Record<string, readonly Record<string, unknown>[]>> = {
   scavenger: [{ difficulty: 1 }, { difficulty: 3, types: "unlock" }],
 };
 
-/** These need a server, or data, and are checked in their own tests: remote.test.ts, webshop/webshop.test.ts. */
-const checkedElsewhere = ["remote", "webshop"];
+/** These need a server, or data, and are checked in their own tests: openenv.test.ts, remote.test.ts, webshop/webshop.test.ts. */
+const checkedElsewhere = ["openenv", "remote", "webshop"];
 
 const cases = builtInIds
   .filter((id) => !checkedElsewhere.includes(id))

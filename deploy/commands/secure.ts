@@ -68,7 +68,7 @@ const schema = defineConfig({
 type Settings = ConfigOf<typeof schema>;
 
 export const command: Command = {
-  usage: "proxima secure init --runs NAME,… [--hosts NAME,…] | show | allow --runs NAME | rotate --role ROLE | retire",
+  usage: "proxima secure init|allow --runs NAME,… | secure show | secure rotate --role ROLE | secure retire",
   about:
     "Makes and renews what a cluster needs to trust its members: an authority, certificates, keys and permissions for the broker, tokens for the learner, one folder for each role. The other commands take it as --secrets DIR. See docs/security.md.",
   schema,
