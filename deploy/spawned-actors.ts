@@ -38,7 +38,7 @@ export function learnWithActors({ actors, slots, provider, nodeCommand, ...needs
       const free = nodes.reduce((sum, { cpus, cpusUsed }) => sum + cpus - cpusUsed, 0);
       deps.onNotice(
         nodes.length > 0
-          ? `Asked for ${actors} actors; ${nodes.length} nodes offer ${free} free cpus.`
+          ? `Asked for ${actors} actors; free cpus: ${free}, on ${nodes.length} ${nodes.length === 1 ? "node" : "nodes"}.`
           : `Waits for nodes to run its ${actors} actors: there is none yet. Start one on any machine with: ${nodeCommand}`,
       );
     };

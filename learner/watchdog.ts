@@ -53,7 +53,7 @@ function explain(scene: Scene): { what: string; advice: string } {
   }
   if (learner.paused) {
     return {
-      what: `The learner has been paused for ${ago(nowMs - learner.paused.sinceMs)} ("${learner.paused.reason}"): ${count(present.length, "actor")} waits for its tasks. ${lastWords}`,
+      what: `The learner has been paused for ${ago(nowMs - learner.paused.sinceMs)} ("${learner.paused.reason}"): ${count(present.length, "actor")} without new tasks. ${lastWords}`,
       advice: `Let it go on with 'proxima resume --run ${run}'.`,
     };
   }
