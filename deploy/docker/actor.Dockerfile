@@ -14,7 +14,7 @@ RUN bun build --compile --sourcemap=none deploy/actor-main.ts --outfile /proxima
 FROM gcr.io/distroless/base-debian12:nonroot AS bun
 COPY --from=program /proxima-actor /proxima-actor
 USER 65532:65532
-WORKDIR /work
+WORKDIR /data
 ENTRYPOINT ["/proxima-actor"]
 
 FROM denoland/deno:distroless-2.9.6 AS deno

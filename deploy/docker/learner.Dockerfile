@@ -1,5 +1,5 @@
 # The learner: `docker build -f deploy/docker/learner.Dockerfile --target cpu .`, or `--target cuda` (TensorFlow on NVIDIA GPUs), or
-# `--target vulkan` (WebGPU on any GPU with a Vulkan driver). Runs lie in /work/runs: mount a volume on /work.
+# `--target vulkan` (WebGPU on any GPU with a Vulkan driver). Runs lie in /data/runs: mount a volume on /data.
 
 FROM node:22-bookworm-slim AS package
 RUN npm install --global bun@1.4.5
@@ -11,9 +11,9 @@ RUN npm pack --silent --pack-destination /tmp && mkdir /package && npm install -
 
 FROM oven/bun:1.4.5-slim AS cpu
 COPY --from=package /package /opt/proxima
-ENV PATH=/opt/proxima/node_modules/.bin:$PATH XDG_CACHE_HOME=/work/.cache
-WORKDIR /work
-RUN chown 65532:65532 /work
+ENV PATH=/opt/proxima/node_modules/.bin:$PATH XDG_CACHE_HOME=/data/.cache
+WORKDIR /data
+RUN chown 65532:65532 /data
 USER 65532:65532
 ENTRYPOINT ["proxima-learner"]
 
@@ -31,7 +31,7 @@ ENV PATH=/opt/proxima/node_modules/.bin:$PATH XDG_CACHE_HOME=/opt/cache
 RUN apt-get update && apt-get install --yes --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
 RUN proxima gpu install tensorflow && \
     proxima gpu build-addon --tensorflow "$(python3 -c 'import tensorflow, os; print(os.path.dirname(tensorflow.__file__))')"
-WORKDIR /work
-RUN chown -R 65532:65532 /work /opt/cache
+WORKDIR /data
+RUN chown -R 65532:65532 /data /opt/cache
 USER 65532:65532
 ENTRYPOINT ["proxima-learner"]
