@@ -49,9 +49,8 @@ function onPath(name: string): string | undefined {
 }
 
 function denoPath(): string {
-  // The program itself before npm's script around it, which passes no signals on.
-  const installed = ["deno/deno", ".bin/deno"].map((path) => join(root, "node_modules", path));
-  const path = onPath("deno") ?? installed.find(existsSync);
+  const installed = join(root, "node_modules", ".bin", "deno");
+  const path = onPath("deno") ?? (existsSync(installed) ? installed : undefined);
   if (path) return path;
   throw new ConfigError([
     "actorRuntime = deno, but there is no deno on the PATH or in node_modules/.bin: install Deno, or 'bun install' for the one that tests use",

@@ -8,8 +8,8 @@ import { once } from "node:events";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join, resolve } from "node:path";
+import { findDeno } from "../envs/bundle/sandbox-process.ts";
 import { testingBroker } from "./testing-broker.ts";
-import { testingDeno } from "./testing-deno.ts";
 import { TestingProcess } from "./testing-process.ts";
 
 setDefaultTimeout(90_000);
@@ -132,6 +132,7 @@ describe.skipIf(!broker)("the image of actors", () => {
     const entrypoint: string[] = JSON.parse(stage("deno").at(-1)!.replace("ENTRYPOINT ", ""));
     expect(entrypoint).not.toContain("--allow-all");
     for (const permission of ["write", "run", "ffi"]) expect(entrypoint.join()).not.toContain(`--allow-${permission}`);
-    await plays("image-deno", [testingDeno(), ...entrypoint.slice(1)], image);
+    const deno = (await findDeno(join(import.meta.dirname, "../node_modules/.bin/deno")))!;
+    await plays("image-deno", [deno, ...entrypoint.slice(1)], image);
   });
 });

@@ -4,8 +4,8 @@ import { spawn, spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join, resolve } from "node:path";
+import { findDeno } from "../envs/bundle/sandbox-process.ts";
 import { testingBroker } from "./testing-broker.ts";
-import { testingDeno } from "./testing-deno.ts";
 import { TestingProcess } from "./testing-process.ts";
 
 setDefaultTimeout(120_000);
@@ -29,6 +29,9 @@ const install = (cwd: string, tarball: string) =>
 const skipped = process.env.PROXIMA_OFFLINE === "1" || !Bun.which("npm") || !Bun.which("node");
 if (skipped) console.warn("Skipping the package's tests: they need npm, node and npm's registry.");
 const broker = skipped ? undefined : await testingBroker();
+
+/** Itself, not npm's script around it, which passes no signals on. */
+const deno = (await findDeno(join(import.meta.dirname, "../node_modules/.bin/deno")))!;
 
 describe.skipIf(skipped)("the package", () => {
   let tarball: string;
@@ -69,7 +72,6 @@ describe.skipIf(skipped)("the package", () => {
   });
 
   const bin = join(empty, "node_modules/.bin/proxima-actor");
-  const deno = testingDeno();
   const permissions = ["--allow-net", "--allow-read", "--allow-env", "--allow-sys"];
   test.skipIf(!broker).each([
     ["Node", bin, []],

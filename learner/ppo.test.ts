@@ -169,6 +169,20 @@ describe("the gradient of a minibatch", () => {
     for (let i = 0; i < gradients[0]!.length; i++) expect(gradients[1]![i]).toBeCloseTo(gradients[0]![i]!, 5);
   });
 
+  test("is clipped to maxGradNorm, and not at all where that is 0", async () => {
+    const data = await randomRows();
+    const adam = { adamBeta1: 0.9, adamBeta2: 0.999, adamEpsilon: 1, learningRate: 0.1, epochs: 1, minibatch: B };
+    const rows = Uint32Array.from({ length: B }, (_, i) => i);
+    const after = async (maxGradNorm: number) => {
+      const m = model();
+      await update(m, inlineGradients(policy, m, 1), data, rows, { ...options, ...adam, maxGradNorm, targetKl: 0 }, 1);
+      return m.weights();
+    };
+    const free = await after(1e9);
+    expect(await after(0)).toEqual(free);
+    expect(await after(1e-6)).not.toEqual(free);
+  });
+
   test("that is not finite ends the update with an error that names the learning rate", async () => {
     const data = await randomRows();
     data.advantages[3] = Number.NaN;
