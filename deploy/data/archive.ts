@@ -115,11 +115,17 @@ async function* zipEntries(archive: string): AsyncGenerator<Entry> {
     for await (const entry of zip.eachEntry()) {
       const path = Buffer.from(entry.fileName as unknown as Uint8Array).toString("utf8");
       const type = path.endsWith("/") ? "folder" : entry.externalFileAttributes >>> 28 === 0xa ? "other" : "file";
-      yield { path, type, bytes: entry.uncompressedSize, content: () => zip.openReadStreamPromise(entry) };
+      yield { path, type, bytes: entry.uncompressedSize, content: () => opened(zip.openReadStreamPromise(entry)) };
     }
   } finally {
     zip.close();
   }
+}
+
+/** A stream may fail before anybody reads it, which would end the process: its reader hears of it all the same. */
+async function opened(opening: Promise<Readable>): Promise<Readable> {
+  const stream = await opening;
+  return stream.on("error", () => undefined);
 }
 
 function gunzipped(archive: string): [Readable, Promise<void>] {
