@@ -4,8 +4,9 @@
  */
 import process from "node:process";
 import { callSubject, cancelSubject } from "../../proto/actor-subjects.ts";
-import { openBus } from "../../proto/bus/index.ts";
+import { type NatsOptions, openBus } from "../../proto/bus/index.ts";
 import { decodeData } from "../../proto/data.ts";
+import type { Security } from "../../proto/grpc.ts";
 import { CallServer } from "./call-server.ts";
 import type { ActorEntry } from "./entry.ts";
 import type { ActorContext, Kind } from "./kind.ts";
@@ -35,9 +36,19 @@ export interface BusAccess {
   url: string;
   /** The contents of a NATS credentials file. */
   credentials?: string;
+  /** Folder of `proxima secure`, with the node's files. */
+  secrets?: string;
+}
+
+/** What the node's files say: for the connection to the broker, and for calls to a learner. */
+export interface NodeSecrets {
+  bus: Pick<NatsOptions, "nkeySeed" | "tls" | "inboxPrefix">;
+  client: Security;
 }
 
 export interface HostLink {
+  /** Reads them where a node has some. */
+  secretsIn(folder: string): NodeSecrets | undefined;
   send(message: FromActor): void;
   onMessage(listener: (message: ToActor) => void): void;
   /** Ends the process or thread. */
@@ -87,9 +98,11 @@ async function start(
 ) {
   const { name, kind: kindName, incarnation, restarts } = entry;
   const kind = await loadKind(module, kindName);
+  const secrets = access.secrets === undefined ? undefined : link.secretsIn(access.secrets);
   const bus = await openBus(access.url, {
     name: `proxima actor ${name}`,
     credentials: access.credentials,
+    ...secrets?.bus,
     timeoutMs: CONNECT_MS,
   });
   const log = (message: string) => link.send({ type: "log", message });
@@ -98,6 +111,7 @@ async function start(
     name,
     restarts,
     bus,
+    security: secrets?.client,
     get system() {
       system ??= new ActorSystem(bus);
       return system;
