@@ -10,8 +10,8 @@ export const Rollout = defineKind({
   module: import.meta.url,
   /** Takes what differs from the defaults; its name and its broker are those of the actor. */
   create(settings: Partial<Omit<ActorConfig, "name" | "nats" | "natsCredentials" | "secrets">>, context) {
-    const { name, bus, security } = context;
-    const values = { ...settings, name };
+    const { name, bus, security, weights = "" } = context;
+    const values = { weights, ...settings, name };
     const { config } = resolveConfig(actorSchema, [{ source: `arguments of actor ${name}`, values }]);
     const stop = new AbortController();
     let says = "joins the run";

@@ -32,12 +32,15 @@ export type FromActor =
 /** Begins a line of standard output that is meant for the node. */
 export const MESSAGE_MARK = "\x1e";
 
+/** What an actor may reach from its node, and how. */
 export interface BusAccess {
   url: string;
   /** The contents of a NATS credentials file. */
   credentials?: string;
   /** Folder of `proxima secure`, with the node's files. */
   secrets?: string;
+  /** host:port where rollout actors have weights; the learner's own address when absent. */
+  weights?: string;
 }
 
 /** What the node's files say: for the connection to the broker, and for calls to a learner. */
@@ -112,6 +115,7 @@ async function start(
     restarts,
     bus,
     security: secrets?.client,
+    weights: access.weights,
     get system() {
       system ??= new ActorSystem(bus);
       return system;

@@ -48,6 +48,8 @@ export interface ActorContext {
   readonly bus: Bus;
   /** For calls to a learner, where its node holds secrets. */
   readonly security?: Security;
+  /** host:port of a relay of weights that its node was told of. */
+  readonly weights?: string;
   /** To call other actors, and to spawn some. */
   readonly system: ActorSystem;
   /** Printed by the node, with the actor's name. */

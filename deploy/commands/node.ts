@@ -14,7 +14,7 @@ import { readConfigFile } from "../config-file.ts";
 import type { Output } from "../output.ts";
 import { roleSecrets, secretsFolder } from "../secrets/role-secrets.ts";
 
-const { name, nats, natsCredentials, secrets } = actorSchema.fields;
+const { name, nats, natsCredentials, secrets, weights } = actorSchema.fields;
 
 export const labelsField = {
   section: "offer",
@@ -59,6 +59,11 @@ const schema = defineConfig({
     nats,
     natsCredentials,
     secrets,
+    weights: {
+      ...weights,
+      about:
+        "Where this node's rollout actors have weights (a relay near by, say); the learner's own address when empty.",
+    },
     leaseMs: {
       section: "deadlines",
       type: "integer",
@@ -119,7 +124,12 @@ async function runNode(config: NodeConfig, output: Output, signal: AbortSignal):
   try {
     const node = new ActorNode(options, {
       bus,
-      access: { url: config.nats, credentials, secrets: secrets && resolve(secretsFolder(config.secrets)!) },
+      access: {
+        url: config.nats,
+        credentials,
+        secrets: secrets && resolve(secretsFolder(config.secrets)!),
+        weights: config.weights || undefined,
+      },
       modules: config.modules.split(",").filter(Boolean),
       vessel: openVessel,
       onEvent: (event) => {
