@@ -46,7 +46,7 @@ export async function run(command: readonly string[], options: ProgramOptions = 
   const tree = new ProcessTree(child.pid ?? 0);
   const events: ProgramEvent[] = [];
   let said = "";
-  let ended: "itself" | "enough" | "late" = "itself";
+  let ended = "itself" as "itself" | "enough" | "late";
   const stop = (why: typeof ended) => {
     ended = why;
     tree.kill();

@@ -42,7 +42,14 @@ describe("rowOf()", () => {
 });
 
 describe("sideBySide()", () => {
-  const options = { benchmark: "none", rounds: 2, quick: true, only: "", command: "bun run bench none --quick" };
+  const options = {
+    benchmark: "none",
+    rounds: 2,
+    quick: true,
+    only: "",
+    command: "bun run bench none --quick",
+    extra: {},
+  };
 
   test("runs the sides in turn, and goes on after a side that fails", async () => {
     const order: string[] = [];

@@ -49,12 +49,20 @@ export interface BenchOptions {
   /** Part of "comparison: peer"; everything when empty. */
   only: string;
   command: string;
+  /** The benchmark's own options. */
+  extra: Record<string, string>;
 }
 
-/** Reads `--quick`, `--rounds N` and `--only TEXT` from the command line. */
-export function benchOptions(benchmark: string, defaults: { rounds: number; quickRounds: number }): BenchOptions {
+/** Reads `--quick`, `--rounds N`, `--only TEXT` and the benchmark's own options (names and defaults) from the command line. */
+export function benchOptions(
+  benchmark: string,
+  defaults: { rounds: number; quickRounds: number },
+  extra: Record<string, string> = {},
+): BenchOptions {
+  const own = Object.entries(extra).map(([name, value]) => [name, { type: "string", default: value }] as const);
   const { values } = parseArgs({
     options: {
+      ...Object.fromEntries(own),
       quick: { type: "boolean", default: false },
       rounds: { type: "string" },
       only: { type: "string", default: "" },
@@ -64,7 +72,15 @@ export function benchOptions(benchmark: string, defaults: { rounds: number; quic
   if (!Number.isInteger(rounds) || rounds < 1)
     throw new RangeError(`Cannot repeat pairs: --rounds must be a whole number from 1 on, found ${values.rounds}`);
   const command = ["bun run bench", benchmark, ...process.argv.slice(2)].join(" ");
-  return { benchmark, rounds, quick: values.quick, only: values.only, command };
+  const given = values as unknown as Record<string, string>;
+  return {
+    benchmark,
+    rounds,
+    quick: values.quick,
+    only: values.only,
+    command,
+    extra: Object.fromEntries(Object.keys(extra).map((name) => [name, given[name]!])),
+  };
 }
 
 export interface Spread {
