@@ -5,7 +5,7 @@ import { mix32 } from "../../envs/random.ts";
 import { loadEnvironment } from "../../envs/registry.ts";
 import { succeeded } from "../../learner/batch.ts";
 import { type LanguageAgents, languageAgents } from "../../policy/language/agent/index.ts";
-import { ServedModel } from "../../policy/language/served/index.ts";
+import { ServedModel, type ServedModelOptions } from "../../policy/language/served/index.ts";
 import { ConfigError, type Options } from "../../proto/config.ts";
 import { type CommandContext, exitCodes } from "../command.ts";
 import { EVALUATION, taskIndices } from "../evaluate.ts";
@@ -13,6 +13,7 @@ import { everyFewSeconds } from "../every-few-seconds.ts";
 import { invocation } from "../invocation.ts";
 import type { Output } from "../output.ts";
 import { duration, short } from "../quantities.ts";
+import { adapterName, loadAdapter } from "./adapter.ts";
 import { playTask } from "./play.ts";
 import { keepSuccesses } from "./recording.ts";
 import { renderServed, type ServedEvaluation } from "./render.ts";
@@ -61,13 +62,16 @@ export function settingsOf(folder: string, given: Readonly<Record<string, string
 export async function evaluateServed(config: ServedEvaluationConfig, context: CommandContext): Promise<number> {
   const { output, signal } = context;
   const subject = await prepare(config);
+  const adapter = await loadAdapter(config, subject.served);
+  const model = new ServedModel({ ...subject.served, ...(adapter && { model: adapter.model }) });
   const episodes = config.episodes || EPISODES;
   const transcripts = openTranscripts(config, subject.template);
   const { folder, played } = transcripts;
   output.say(`Transcripts go to ${folder}${played.size > 0 ? `, where ${played.size} tasks lie` : ""}.`);
 
   const waiting = unplayed(subject.source, config.split, episodes, transcripts);
-  const failure = await playAll(subject, config, waiting, transcripts, context);
+  const failure = await playAll(subject, model, config, waiting, transcripts, context);
+  await adapter?.unload().catch((error: Error) => output.say(`The adapter stays on the server: ${error.message}`));
   const evaluation = summary(config, transcripts, subject.source.spec.id, episodes);
   output.event("evaluation", evaluation);
   if (played.size > 0) output.say(`\n${renderServed(evaluation)}`);
@@ -88,7 +92,7 @@ interface Subject {
   source: EnvironmentSource;
   digest: string;
   agents: LanguageAgents;
-  model: ServedModel;
+  served: ServedModelOptions;
   /** As it is kept: a built-in's name, or the text of a file. */
   template: string;
 }
@@ -104,7 +108,9 @@ async function prepare(config: ServedEvaluationConfig): Promise<Subject> {
   const template = templateText(config.template);
   try {
     const agents = languageAgents(agentOptions({ ...config, template }, id));
-    return { source, digest, agents, model: new ServedModel(modelOptions(config, process.env)), template };
+    const served = modelOptions(config, process.env);
+    new ServedModel(served); // refuses what cannot be one
+    return { source, digest, agents, served, template };
   } catch (error) {
     throw new ConfigError([(error as Error).message]);
   }
@@ -142,7 +148,8 @@ function unplayed(source: EnvironmentSource, split: string, episodes: number, { 
 
 /** Returns why it stopped early, unless that was asked for. */
 async function playAll(
-  { source, agents, model }: Subject,
+  { source, agents }: Subject,
+  model: ServedModel,
   config: ServedEvaluationConfig,
   waiting: Start[],
   transcripts: Transcripts,
@@ -217,7 +224,7 @@ function summary(
   const counted = tally([...played.values()].filter(({ episode }) => episode < planned));
   const { promptTokens, answerTokens } = counted.spent;
   const cost = (promptTokens * priceIn + answerTokens * priceOut) / 1e6;
-  const model = policy.slice("openai:".length);
+  const model = policy.slice("openai:".length) + (config.adapter === "" ? "" : ` + ${adapterName(config.adapter)}`);
   return { model, agent, environment, split, planned, ...counted, ...(priceIn + priceOut > 0 ? { cost } : {}), folder };
 }
 

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { TASK_TYPES } from "../../envs/alfworld/task-type.ts";
 import { loadEnvironment } from "../../envs/registry.ts";
+import { sayIfSkipped, smallData } from "../../envs/webshop/testing.ts";
 import {
   type Asked,
   chat,
@@ -16,6 +17,7 @@ import { runCommandLine } from "../command-line.ts";
 import { EVALUATION, taskIndices } from "../evaluate.ts";
 
 setDefaultTimeout(60_000); // for machines that do much else at the same time
+sayIfSkipped("deploy/served/served.test.ts");
 const root = mkdtempSync(join(tmpdir(), "proxima-served-"));
 const before = process.cwd();
 beforeAll(() => process.chdir(root));
@@ -261,10 +263,10 @@ describe("an endpoint that fails", () => {
       "--out",
       "hanging",
     );
-    const { code, last, err } = await type([...args, "--json"]);
+    const { code, last, err, events } = await type([...args, "--json"]);
     expect(code).toBe(1);
     expect(err).toBe("");
-    expect(endpoint.asked).toHaveLength(10);
+    expect(events.filter((event) => event.type === "episode")).toHaveLength(10);
     expect(last("error")!.message).toContain("10 episodes in a row had no result, the last because: ");
     expect(last("error")!.message).toContain("did not answer within 20 ms");
   });
@@ -296,6 +298,46 @@ test("after Ctrl-C an evaluation goes on where it stopped, and ends as if it had
   const whole = await type(evaluation(healthy, ...common, "--out", "whole"));
   const { folder: _, ...wanted } = whole.last("evaluation")!;
   expect(resumed.last("evaluation")).toMatchObject(wanted);
+});
+
+test("an adapter is on the server for as long as the evaluation lasts", async () => {
+  const loaded = new Map<string, string>();
+  const asked = new Set<string>();
+  await using endpoint = await TestingEndpoint.start(({ path, body }, response) => {
+    const { lora_name: name, lora_path: path_ } = body as Record<string, string>;
+    if (path === "/v1/load_lora_adapter") loaded.set(name!, path_!);
+    else if (path === "/v1/unload_lora_adapter") loaded.delete(name!);
+    else {
+      asked.add(String(body.model));
+      if (loaded.get(String(body.model)) !== "/adapters/run 7") sendJson(response, { message: "no such model" }, 404);
+      else chat(response, saying());
+      return;
+    }
+    response.end("Success");
+  });
+  const args = [...household, "--adapter", "/adapters/run 7", "--episodes", "2", "--env.maxEpisodeSteps", "2"];
+  const { last } = await type(evaluation(endpoint, ...args, "--out", "adapted", "--json"));
+  expect(last("evaluation")).toMatchObject({ episodes: 2, model: "tiny + proxima-run_7" });
+  expect([...asked]).toEqual(["proxima-run_7"]);
+  expect(loaded.size).toBe(0);
+});
+
+describe.skipIf(smallData === undefined)("on WebShop", () => {
+  test("a model searches in its own words, and gets score and success", async () => {
+    // Searches for the wish, opens the first product, and buys it as it is.
+    await using endpoint = await TestingEndpoint.start(({ body }, response) => {
+      const prompt = body.messages.at(-1)!.content;
+      const [, wish] = /The wish: (.*?)(?:, and price lower.*)?\n/.exec(prompt) ?? [];
+      const actions = [...prompt.matchAll(/^- (.*)$/gm)].map(([, action]) => action!);
+      const buy = actions.find((action) => action === "click[buy now]" || /^click\[b0/.test(action));
+      chat(response, saying(actions[0]!.startsWith("search[<") ? `search[${wish}]` : buy));
+    });
+    const args = ["--env", "webshop", "--env.data", smallData!, "--episodes", "8"];
+    const { out, code } = await type(evaluation(endpoint, ...args, "--out", "shop"));
+    expect(code, out).toBe(0);
+    expect(out).toMatch(/model +agent +Score +Success\n +tiny +direct +\d\d\.\d +\d+\.\d\n/);
+    expect(out).toContain("3.000 steps an episode, 0.0 % of actions invalid");
+  });
 });
 
 test("the successes of a served model can be imitated", async () => {
@@ -364,6 +406,6 @@ describe("settings that cannot work are refused with the reason", () => {
     expect(await refused("--resume", "nowhere")).toContain("there is no evaluation to go on with in nowhere");
     appendFileSync("settled/transcripts.jsonl", "{}\n");
     expect(await refused("--resume", "settled")).toContain("line 3 of settled/transcripts.jsonl is no played task");
-    expect((await type(evaluation(endpoint, ...args))).err).toContain("settled");
+    expect((await type(evaluation(endpoint, ...args))).err).toContain("there is an evaluation in settled already");
   });
 });

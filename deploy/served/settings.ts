@@ -1,7 +1,7 @@
 /** What `proxima eval` takes for a served language model, and what the agent around it is made of. */
 import { existsSync, readFileSync } from "node:fs";
 import { type AgentOptions, ANSWER_FORMS, templateFor } from "../../policy/language/agent/index.ts";
-import type { ServedModelOptions } from "../../policy/language/served/index.ts";
+import { ADAPTER_SERVERS, type ServedModelOptions } from "../../policy/language/served/index.ts";
 import { ConfigError, type ConfigOf } from "../../proto/config.ts";
 
 export const servedFields = {
@@ -100,6 +100,20 @@ export const servedFields = {
     default: 0,
     min: 0,
     about: "Of a million tokens out.",
+  },
+  adapter: {
+    section: "served language model",
+    type: "text",
+    default: "",
+    about:
+      "Folder of a LoRA adapter (PEFT's files), as the server sees it: loaded for the evaluation, and unloaded after.",
+  },
+  adapterServer: {
+    section: "served language model",
+    type: "choice",
+    default: "vllm",
+    choices: ADAPTER_SERVERS,
+    about: "Whose way of loading adapters the endpoint speaks.",
   },
   env: { section: "agent", type: "text", default: "alfworld", about: "Environment of text to play." },
   agent: {

@@ -36,6 +36,10 @@ export class Transcripts {
   }
 
   static create(folder: string, settings: Settings): Transcripts {
+    if (existsSync(fileIn(folder)))
+      throw new ConfigError([
+        `there is an evaluation in ${folder} already: go on with it by --resume ${folder}, or choose another --out`,
+      ]);
     mkdirSync(folder, { recursive: true });
     const header: Header = { format: "proxima.transcripts", version: 1, settings };
     writeFileSync(fileIn(folder), `${JSON.stringify(header)}\n`, { flag: "wx" });
