@@ -10,7 +10,8 @@ import { mostProbable } from "../policy/sampling.ts";
 import type { Model, Tensor } from "../policy/tensor/tensors.ts";
 import type { Trajectory } from "../proto/trajectory.ts";
 import { assembleBatch, type Batch } from "./batch.ts";
-import type { GradientEngine, GradientReading } from "./gradients.ts";
+import type { Side, TakeSteps } from "./device-trial.ts";
+import type { GradientReading } from "./gradients.ts";
 import type { ImitationRows } from "./imitation-loss.ts";
 import { type Scratch, takeLossRows } from "./losses.ts";
 import { DivergedError, shuffle } from "./update.ts";
@@ -61,17 +62,21 @@ export interface Imitation {
 }
 
 /**
- * Trains the model on demonstrations and leaves the best weights in it. An abort ends it after the minibatch under way; what was
+ * Trains the side's model on demonstrations and leaves the best weights in it, wherever it was trained. An abort ends it after the minibatch under way; what was
  * best until then counts.
  * @throws RangeError when the demonstrations are of fewer than two tasks and seeds, DivergedError when a loss is not finite
  */
 export async function imitate(
   policy: Policy,
-  model: Model,
-  engine: GradientEngine,
+  side: Side,
   demonstrations: readonly Trajectory[],
   settings: ImitationSettings,
-  watch: { signal?: AbortSignal; onEpoch?(epoch: ImitationEpoch): void } = {},
+  watch: {
+    signal?: AbortSignal;
+    onEpoch?(epoch: ImitationEpoch): void;
+    /** Asked once, before training: where to train, given what takes the first steps on either side. */
+    choose?(take: TakeSteps): Promise<Side>;
+  } = {},
 ): Promise<Imitation> {
   const batch = assembleBatch(policy, demonstrations);
   const data: ImitationRows = {
@@ -82,6 +87,8 @@ export async function imitate(
   const isHeldOut = holdOut(batch, settings);
   const order = rowsOf(batch, (episode) => !isHeldOut[episode]);
   const heldOutRows = rowsOf(batch, (episode) => isHeldOut[episode] === 1);
+  const { model, engine } =
+    (await watch.choose?.((there, steps) => takeSteps(there, data, order, settings, steps))) ?? side;
   const epochs: ImitationEpoch[] = [];
   let best: { epoch: ImitationEpoch; weights: Float32Array } | undefined;
   const finish = async (epoch: ImitationEpoch) => {
@@ -115,9 +122,31 @@ export async function imitate(
   } finally {
     engine.unload();
   }
-  model.load(best!.weights);
+  side.model.load(best!.weights);
   const heldOut = isHeldOut.reduce((n, held) => n + held, 0);
   return { best: best!.epoch, epochs, trained: isHeldOut.length - heldOut, heldOut };
+}
+
+/** As many minibatches from the front. */
+async function takeSteps(
+  { model, engine }: Side,
+  data: ImitationRows,
+  order: Uint32Array,
+  settings: ImitationSettings,
+  steps: number,
+): Promise<{ loss: number; steps: number }> {
+  const { minibatch } = settings;
+  let [loss, taken] = [0, 0];
+  await engine.load(data, settings, "imitation");
+  try {
+    for (; taken < steps && taken * minibatch < order.length; taken++) {
+      loss += (await engine.gradient(order.subarray(taken * minibatch, (taken + 1) * minibatch))).loss;
+      await step(model, settings);
+    }
+  } finally {
+    engine.unload();
+  }
+  return { loss: loss / taken, steps: taken };
 }
 
 function step(model: Model, settings: ImitationSettings): number | Promise<number> {
