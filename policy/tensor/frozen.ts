@@ -1,6 +1,9 @@
 import { toFloat32 } from "./floats.ts";
 import type { ElementType } from "./safetensors.ts";
 
+/** Shared between the threads of a process, where the runtime allows it. */
+const Memory = globalThis.SharedArrayBuffer ?? ArrayBuffer;
+
 /** I8: each row's whole numbers times its scale. */
 export type FrozenFormat = ElementType | "I8";
 
@@ -57,12 +60,23 @@ export class FrozenMatrix {
   }
 }
 
+/** The same matrix in half of float32's bytes: its numbers rounded to 8 bits, ties to even. */
+export function toBfloat16(matrix: FrozenMatrix): FrozenMatrix {
+  const { rows, width } = matrix;
+  const stored = new Uint16Array(new Memory(2 * rows * width));
+  const row = new Float32Array(width);
+  const words = new Uint32Array(row.buffer);
+  for (let r = 0; r < rows; r++) {
+    matrix.copyTo(row, r, r + 1);
+    for (let c = 0; c < width; c++) stored[r * width + c] = (words[c] + 0x7fff + ((words[c] >>> 16) & 1)) >>> 16;
+  }
+  return new FrozenMatrix([rows, width], "BF16", new Uint8Array(stored.buffer));
+}
+
 /** The same matrix in a quarter of float32's bytes: each row scaled to −127 … 127 and rounded. Its numbers move by up to 0.4 % of the row's largest. */
 export function quantise(matrix: FrozenMatrix): FrozenMatrix {
   const { rows, width } = matrix;
-  // Shared between the threads of a process, where the runtime allows it.
-  const memory = globalThis.SharedArrayBuffer ?? ArrayBuffer;
-  const values = new Int8Array(new memory(rows * width));
+  const values = new Int8Array(new Memory(rows * width));
   const scales = new Float32Array(rows);
   const row = new Float32Array(width);
   for (let r = 0; r < rows; r++) {
