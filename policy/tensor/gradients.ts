@@ -126,6 +126,10 @@ export function reshape(kernels: Kernels, node: Node): void {
   pass(kernels, node, node.a);
 }
 
+export function section(kernels: Kernels, node: Node): void {
+  node.tape.sectionGradient(node, clearedTarget(kernels, node.a));
+}
+
 /** m rows, n columns from k on. */
 export function columns(kernels: Kernels, node: Node): void {
   const { a, m, k, n } = node;

@@ -38,6 +38,7 @@ export class Node implements Tensor {
   parts: readonly Node[] = [];
   attends: AttentionShape | null = null;
   frozen: FrozenMatrix | null = null;
+  body: ((a: Tensor) => Tensor) | null = null;
 
   constructor(tape: Tape) {
     this.tape = tape;
@@ -116,7 +117,12 @@ export class Tape implements Tensors {
     this.kernels.fill(one, 1, 1);
     if (root.grad === 0) root.grad = one;
     else this.kernels.accumulate(one, root.grad, 1); // the loss is itself a parameter
-    for (let i = this.nodeCount - 1; i >= 0; i--) {
+    this.backwardTo(0);
+  }
+
+  /** Through the newest nodes down to this one. */
+  private backwardTo(first: number): void {
+    for (let i = this.nodeCount - 1; i >= first; i--) {
       const node = this.nodes[i];
       if (node.gradient !== null && node.grad !== 0) node.gradient(this.kernels, node);
     }
@@ -422,6 +428,48 @@ export class Tape implements Tensors {
     const x = this.own(a);
     if (sizeOf(shape) !== x.size) throw shapeError("reshape", `the size of [${shape.join(", ")}]`, x);
     return this.view(x, shape, gradients.reshape);
+  }
+
+  section(a: Tensor, body: (a: Tensor) => Tensor, recompute: boolean): Tensor {
+    const x = this.own(a);
+    const { recording } = this;
+    if (recording && !recompute) return body(x);
+    const node = this.result(x.shape, x.size, gradients.section, x);
+    node.body = body;
+    if (recording) {
+      node.needsGradient = true; // body has parameters
+      node.gradient = gradients.section;
+    }
+    this.recording = false;
+    this.apart(() => {
+      const y = this.own(body(x));
+      if (y.size !== x.size) throw shapesError("compute a section", "the shape of what goes in to come out", x, y);
+      this.kernels.unary(UNARY.none, y.value, node.value, x.size, 0, 0);
+    });
+    this.recording = recording;
+    return node;
+  }
+
+  /** The gradient of a section: its body again, recorded this time. `target` is where that of what went in goes, or 0. */
+  sectionGradient(node: Node, target: Handle): void {
+    const { a } = node;
+    this.apart((first) => {
+      const x = this.view(a, a.shape, null);
+      x.needsGradient = a.needsGradient;
+      this.own(node.body!(x)).grad = node.grad;
+      this.backwardTo(first);
+      if (target !== 0 && x.grad !== 0) this.kernels.accumulate(x.grad, target, a.size);
+    });
+  }
+
+  /** Gives back all memory and nodes that are taken meanwhile. */
+  private apart(run: (firstNode: number) => void): void {
+    const mark = this.kernels.mark();
+    const { nodeCount, listCount } = this;
+    run(nodeCount);
+    this.nodeCount = nodeCount;
+    this.listCount = listCount;
+    this.kernels.release(mark);
   }
 
   detach(a: Tensor): Tensor {

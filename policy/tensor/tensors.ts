@@ -119,6 +119,12 @@ export interface Tensors {
    */
   tokenLogProbs(x: Tensor, table: Tensor | FrozenMatrix, targets: Indices): Tensor;
 
+  /**
+   * A part of a computation, from a to a tensor of the same shape, whose memory is given back when it is done. While gradients are recorded that
+   * is so only with `recompute`: then `body` runs again for the gradient. It may use parameters, inputs and what it is given, no other tensors.
+   */
+  section(a: Tensor, body: (a: Tensor) => Tensor, recompute: boolean): Tensor;
+
   /** Stops gradients. */
   detach(a: Tensor): Tensor;
 }

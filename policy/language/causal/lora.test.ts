@@ -45,7 +45,7 @@ function trainedAdapters(options = LORA): Float32Array {
 }
 
 function adapted(options = LORA, format: BaseFormat = "stored"): { model: Model; lm: CausalModel } {
-  const lm = causal(CONFIG, adaptedWeights(frozenBase(checkpoint, format), options));
+  const lm = causal(CONFIG, { weights: adaptedWeights(frozenBase(checkpoint, format), options) });
   return { lm, model: provider.model(lm.layout) };
 }
 

@@ -188,7 +188,7 @@ describe.skipIf(!python)("like transformers", () => {
 
   test("adapters written here give the logits that PEFT computes with them", async () => {
     const checkpoint = readCheckpoint(join(folder, ADAPTED.name));
-    const lm = causal(checkpoint.config, adaptedWeights(frozenBase(checkpoint), LORA));
+    const lm = causal(checkpoint.config, { weights: adaptedWeights(frozenBase(checkpoint), LORA) });
     const model = simdProvider().model(lm.layout);
     model.load(adapters());
     const batch = { tokens: Int32Array.from(SEQUENCES[0]), offsets: Uint32Array.of(0, 40) };
