@@ -22,7 +22,12 @@ import {
 import { ConfigError, flattenTables, formatConfig, resolveConfig } from "../../proto/config.ts";
 import { SwapEnvironmentRequestSchema } from "../../proto/gen/proxima/v1/learner_pb.ts";
 import { type Manifest, SubscribeResponseSchema } from "../../proto/gen/proxima/v1/weights_pb.ts";
-import { randomTrajectory, textTrajectory, vectorTrajectory } from "../../proto/testing/trajectories.ts";
+import {
+  languageTrajectory,
+  randomTrajectory,
+  textTrajectory,
+  vectorTrajectory,
+} from "../../proto/testing/trajectories.ts";
 import { assemble, compressions, encodings, packWeights, WeightsRefusedError } from "../../proto/weights.ts";
 import { unzstd } from "../../proto/zstd.ts";
 
@@ -56,6 +61,7 @@ const opened = (message: Uint8Array) =>
 
 const trajectories = [
   textTrajectory(20),
+  languageTrajectory(20),
   vectorTrajectory(20),
   ...Array.from({ length: 20 }, (_, seed) => randomTrajectory(seed)),
 ].flatMap((trajectory) => opened(encodeTrajectory(trajectory)));
