@@ -34,8 +34,17 @@ import { openRecording, type Recording, recordedSuccesses } from "../recorded-ep
 import { resolveRunConfig } from "../run-config.ts";
 import { createRunFolder, type RunFolder, runNames, storeConfig } from "../run-folder.ts";
 
-const { run, seed, envArguments, policyOptions, initialWeights, evalEpisodes, provider, learnerThreads } =
-  runSchema.fields;
+const {
+  run,
+  seed,
+  envArguments,
+  policyOptions,
+  initialWeights,
+  evalEpisodes,
+  provider,
+  learnerThreads,
+  passTokens,
+} = runSchema.fields;
 
 /** What is also a setting of the run that goes on from here. */
 const shared = {
@@ -57,7 +66,7 @@ const shared = {
   policyOptions,
   initialWeights,
 } as const;
-const alsoShared = { evalEpisodes, provider, learnerThreads } as const;
+const alsoShared = { evalEpisodes, provider, learnerThreads, passTokens } as const;
 
 const schema = defineConfig({
   title: "imitate",
@@ -322,11 +331,11 @@ async function train(
 
 function settingsOf(config: ImitateConfig, run: RunConfig): ImitationSettings {
   const { epochs, patience, heldOut, minibatch, learningRate, seed } = config;
-  const { adamBeta1, adamBeta2, adamEpsilon, maxGradNorm, valueCoefficient } = run;
+  const { adamBeta1, adamBeta2, adamEpsilon, maxGradNorm, valueCoefficient, passTokens } = run;
   const credit: { gamma?: number } = resolveEstimatorOptions(estimator(run.estimator), run.creditOptions);
   return {
     ...{ epochs, patience, heldOut, minibatch, learningRate, seed },
-    ...{ adamBeta1, adamBeta2, adamEpsilon, maxGradNorm, valueCoefficient, gamma: credit.gamma ?? 1 },
+    ...{ adamBeta1, adamBeta2, adamEpsilon, maxGradNorm, valueCoefficient, passTokens, gamma: credit.gamma ?? 1 },
   };
 }
 
