@@ -43,7 +43,9 @@ export async function addGradient(
     model.differentiate((t) => lossOf(policy, t, work, pass, scale, scratch)),
   );
   const readings = (await Promise.all(passes)).map(splitReading);
-  return readings.length === 1 ? readings[0]! : joinReadings(readings);
+  if (readings.length === 1) return readings[0]!;
+  const { loss, rows: joined } = joinReadings(readings);
+  return { loss: Math.fround(loss), rows: joined }; // as threads pass it on
 }
 
 /** All shards on the calling thread. */

@@ -508,7 +508,7 @@ export class Learner {
     const { task, seed } = this.#tasks.assignment(name);
     const asked = { run: subjects.run, ...name, task, seed, environment: record };
     const weights = { from: this.#tasks.oldestWeights(name.iteration), to: name.iteration };
-    const problem = misfit(trajectory, asked, source.spec, weights) ?? excess(trajectory, config);
+    const problem = misfit(trajectory, asked, source.spec, weights, this.#deps.policy) ?? excess(trajectory, config);
     return this.#conduct.judge(trajectory, problem);
   }
 

@@ -60,7 +60,8 @@ export function shardOf(data: Cuttable, index: Uint32Array, s: number, shards: n
   const size = tokensOf(data.rows);
   // Tokens before each sequence, and all of them at the end.
   const before = [0];
-  for (let k = 0; k + 1 < starts.length; k++) before.push(before[k]! + sum(index.subarray(starts[k], starts[k + 1]), size));
+  for (let k = 0; k + 1 < starts.length; k++)
+    before.push(before[k]! + sum(index.subarray(starts[k], starts[k + 1]), size));
   const cut = (part: number) => starts[before.findIndex((tokens) => tokens * shards >= before.at(-1)! * part)];
   return index.subarray(cut(s), cut(s + 1));
 }

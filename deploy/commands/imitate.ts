@@ -34,17 +34,8 @@ import { openRecording, type Recording, recordedSuccesses } from "../recorded-ep
 import { resolveRunConfig } from "../run-config.ts";
 import { createRunFolder, type RunFolder, runNames, storeConfig } from "../run-folder.ts";
 
-const {
-  run,
-  seed,
-  envArguments,
-  policyOptions,
-  initialWeights,
-  evalEpisodes,
-  provider,
-  learnerThreads,
-  passTokens,
-} = runSchema.fields;
+const { run, seed, envArguments, policyOptions, initialWeights, evalEpisodes, provider, learnerThreads, passTokens } =
+  runSchema.fields;
 
 /** What is also a setting of the run that goes on from here. */
 const shared = {

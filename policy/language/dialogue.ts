@@ -5,18 +5,11 @@
 import type { Turn } from "../../envs/environment.ts";
 import type { DialogueEncoder } from "../policy.ts";
 import type { RowsBuilder } from "../rows.ts";
-
-export interface ChatMessage {
-  role: "system" | "user" | "assistant";
-  content: string;
-}
+import type { ChatMessage, LanguageAgent, LanguageAgents } from "./agent/index.ts";
 
 /** How a language model is spoken to. */
 export interface Speech {
-  /** A fresh agent for an episode (`agent/`). */
-  begin(): { prompt(turn: Turn): readonly ChatMessage[]; answered(text: string): { action: string; valid: boolean } };
-  /** The answer that says this action. */
-  answerWith(action: string): string;
+  agents: Pick<LanguageAgents, "answerWith"> & { begin(): Pick<LanguageAgent, "prompt" | "answered"> };
   /** The messages as one text that ends where the model's answer begins. */
   render(messages: readonly ChatMessage[]): string;
   /** Marks of the chat template become the tokens that they are. */
@@ -30,7 +23,7 @@ export interface Speech {
 
 export class Dialogue implements DialogueEncoder {
   readonly #speech: Speech;
-  readonly #agent: ReturnType<Speech["begin"]>;
+  readonly #agent: Pick<LanguageAgent, "prompt" | "answered">;
   /** All that has been seen and said, as text and as tokens: those that the model gave, which need not be how the text is cut otherwise. */
   #text = "";
   #tokens: Int32Array = new Int32Array(0);
@@ -40,7 +33,7 @@ export class Dialogue implements DialogueEncoder {
 
   constructor(speech: Speech) {
     this.#speech = speech;
-    this.#agent = speech.begin();
+    this.#agent = speech.agents.begin();
   }
 
   context(turn: Turn): Int32Array {
@@ -77,8 +70,8 @@ export class Dialogue implements DialogueEncoder {
   }
 
   #demonstrated(action: string): Int32Array {
-    const { encode, answerWith, ends } = this.#speech;
-    return joined(encode(answerWith(action)), ends.slice(0, 1));
+    const { encode, agents, ends } = this.#speech;
+    return joined(encode(agents.answerWith(action)), ends.slice(0, 1));
   }
 }
 

@@ -6,8 +6,9 @@ import type { EpisodeEncoder, PolicyOutput, PolicySpec, TokenPolicy } from "../.
 import type { Rows } from "../../rows.ts";
 import { mostProbable, sampleCategorical } from "../../sampling.ts";
 import type { ParameterSpec, Tensor, Tensors } from "../../tensor/tensors.ts";
+import type { ChatMessage } from "../agent/index.ts";
 import { answerRows, answersOf, packAnswers } from "../answer-rows.ts";
-import { type ChatMessage, Dialogue, type Speech } from "../dialogue.ts";
+import { Dialogue, type Speech } from "../dialogue.ts";
 
 const END = 256;
 const VOCABULARY = 257;
@@ -27,22 +28,24 @@ export type EchoMode = "window" | "conversation";
 
 function speech(mode: EchoMode): Speech {
   return {
-    begin: () => {
-      let messages: ChatMessage[] = [];
-      return {
-        prompt: ({ observation }) => {
-          const seen = { role: "user", content: String(observation).slice(0, 40) } as const;
-          messages = mode === "window" ? [seen] : [...messages, seen];
-          return messages;
-        },
-        answered: (text) => {
-          messages.push({ role: "assistant", content: text });
-          const action = text.trim() || "(nothing)";
-          return { action, valid: text.trim() !== "" };
-        },
-      };
+    agents: {
+      begin: () => {
+        let messages: ChatMessage[] = [];
+        return {
+          prompt: ({ observation }) => {
+            const seen = { role: "user", content: String(observation) } as const;
+            messages = mode === "window" ? [seen] : [...messages, seen];
+            return messages;
+          },
+          answered: (text) => {
+            messages.push({ role: "assistant", content: text });
+            const action = text.trim() || "(nothing)";
+            return { action, valid: text.trim() !== "" };
+          },
+        };
+      },
+      answerWith: (action) => action.slice(0, LONGEST_ANSWER - 1),
     },
-    answerWith: (action) => action.slice(0, LONGEST_ANSWER - 1),
     render: (messages) =>
       messages.map(({ role, content }) => (role === "user" ? `\n${content}>` : `${content}\u0100`)).join(""),
     encode: (text) => Int32Array.from([...new TextEncoder().encode(text)].flatMap(byteOrEnd)),
