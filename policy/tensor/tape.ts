@@ -1,7 +1,8 @@
+import { KeyValueCache } from "./cache.ts";
 import * as gradients from "./gradients.ts";
-import { BINARY, type Binary, type Handle, type Kernels, UNARY, type Unary } from "./kernels.ts";
+import { type AttentionShape, BINARY, type Binary, type Handle, type Kernels, UNARY, type Unary } from "./kernels.ts";
 import { sizeOf } from "./layout.ts";
-import type { Activation, Indices, Tensor, Tensors } from "./tensors.ts";
+import type { Activation, AttentionOptions, Indices, Tensor, Tensors } from "./tensors.ts";
 
 /** Adds to the gradients of a node's operands, given its own. */
 export type Gradient = (kernels: Kernels, node: Node) => void;
@@ -34,6 +35,7 @@ export class Node implements Tensor {
   offsets: IndexList | null = null;
   extra: Handle = 0;
   parts: readonly Node[] = [];
+  attends: AttentionShape | null = null;
 
   constructor(tape: Tape) {
     this.tape = tape;
@@ -150,6 +152,14 @@ export class Tape implements Tensors {
     return node;
   }
 
+  /** The third operand of a result. */
+  private alsoNeeds(node: Node, c: Node | null, gradient: Gradient): void {
+    node.c = c;
+    if (!c?.needsGradient || !this.recording) return;
+    node.needsGradient = true;
+    node.gradient = gradient;
+  }
+
   /** [m, n], or the array that this place of the run had last time when it says the same. */
   private matrix(m: number, n: number): readonly number[] {
     const before = this.nodeCount < this.nodes.length ? this.nodes[this.nodeCount].shape : SCALAR;
@@ -260,11 +270,7 @@ export class Tape implements Tensors {
     if (code === undefined) throw new TypeError(`Unknown activation "${activation}"`);
     const shape = a.shape.length === 2 ? this.matrix(m, n) : [...a.shape.slice(0, -1), n];
     const node = this.result(shape, m * n, gradients.linear, a, weight);
-    node.c = bias;
-    if (bias?.needsGradient && this.recording) {
-      node.needsGradient = true;
-      node.gradient = gradients.linear;
-    }
+    this.alsoNeeds(node, bias, gradients.linear);
     node.m = m;
     node.k = k;
     node.n = n;
@@ -273,6 +279,27 @@ export class Tape implements Tensors {
     node.op = apart ? UNARY.none : code;
     this.kernels.linear(a.value, weight.value, bias === null ? 0 : bias.value, node.value, m, k, n, node.op as Unary);
     return apart ? this.unary(code, node, 0, 0) : node;
+  }
+
+  project(x: Tensor, w: Tensor, b?: Tensor): Tensor {
+    const a = this.own(x);
+    const weight = this.own(w);
+    const bias = b === undefined ? null : this.own(b);
+    if (a.shape.length !== 2 || weight.shape.length !== 2 || a.shape[1] !== weight.shape[1]) {
+      throw shapesError("project", "x [B, I] and w [O, I]", a, weight);
+    }
+    const [n, k] = weight.shape;
+    if (bias !== null && (bias.size !== n || bias.shape.length !== 1)) {
+      throw shapesError("project", "w [O, I] and b [O]", weight, bias);
+    }
+    const m = a.shape[0];
+    const node = this.result(this.matrix(m, n), m * n, gradients.project, a, weight);
+    this.alsoNeeds(node, bias, gradients.project);
+    node.m = m;
+    node.k = k;
+    node.n = n;
+    this.kernels.project(a.value, weight.value, bias === null ? 0 : bias.value, node.value, m, k, n);
+    return node;
   }
 
   // Elementwise.
@@ -561,15 +588,117 @@ export class Tape implements Tensors {
       if (row.shape.length !== 1 || row.size !== width) throw shapesError("layerNorm", "[…, D] and rows [D]", x, row);
     }
     const node = this.result(x.shape, x.size, gradients.layerNorm, x, g);
-    node.c = b;
-    if (b.needsGradient && this.recording) {
-      node.needsGradient = true;
-      node.gradient = gradients.layerNorm;
-    }
+    this.alsoNeeds(node, b, gradients.layerNorm);
     node.m = width === 0 ? 0 : x.size / width;
     node.n = width;
     node.extra = this.kernels.scratch(2 * node.m);
     this.kernels.layerNorm(x.value, g.value, b.value, node.value, node.extra, node.m, width);
+    return node;
+  }
+
+  // Of language models.
+
+  rmsNorm(a: Tensor, gain: Tensor, epsilon: number): Tensor {
+    const x = this.own(a);
+    const g = this.own(gain);
+    const width = g.size;
+    if (g.shape.length !== 1 || x.shape[x.shape.length - 1] !== width) {
+      throw shapesError("rmsNorm", "[…, D] and a row [D]", x, g);
+    }
+    const node = this.result(x.shape, x.size, gradients.rmsNorm, x, g);
+    node.m = width === 0 ? 0 : x.size / width;
+    node.n = width;
+    node.extra = this.kernels.scratch(node.m);
+    this.kernels.rmsNorm(x.value, g.value, node.value, node.extra, node.m, width, epsilon);
+    return node;
+  }
+
+  rotate(a: Tensor, angles: Tensor): Tensor {
+    const x = this.own(a);
+    const turns = this.own(angles);
+    const [rows, width] = turns.shape;
+    if (
+      x.shape.length !== 2 ||
+      turns.shape.length !== 2 ||
+      width % 2 !== 0 ||
+      x.shape[0] !== rows ||
+      x.shape[1] % width !== 0
+    ) {
+      throw shapesError("rotate", "[N, heads · D] and angles [N, D] for an even D", x, turns);
+    }
+    const node = this.result(x.shape, x.size, gradients.rotate, x);
+    node.b = turns;
+    node.m = rows;
+    node.k = x.shape[1] / width;
+    node.n = width;
+    this.kernels.rotate(x.value, turns.value, node.value, rows, node.k, width, false, false);
+    return node;
+  }
+
+  attention(q: Tensor, k: Tensor, v: Tensor, offsets: Indices, options: AttentionOptions): Tensor {
+    const [a, b, c] = [this.own(q), this.own(k), this.own(v)];
+    const { heads, keyHeads, window = 0, caches, layer = 0 } = options;
+    const width = a.shape[1] / heads;
+    if (a.shape.length !== 2 || !Number.isInteger(width) || !Number.isInteger(heads / keyHeads)) {
+      throw shapeError("attend", `queries [N, ${heads} heads · D] and a number of heads that ${keyHeads} divides`, a);
+    }
+    for (const x of [b, c]) {
+      if (!sameShape(x.shape, [a.shape[0], keyHeads * width])) {
+        throw shapeError("attend", `keys and values [${a.shape[0]}, ${keyHeads} · ${width}]`, x);
+      }
+    }
+    const ends = this.list(offsets);
+    const sequences = this.checkOffsets("attend", ends, a.shape[0]);
+    const node = this.result(a.shape, a.size, gradients.attention, a, b);
+    this.alsoNeeds(node, c, gradients.attention);
+    node.offsets = ends;
+    node.extra = this.kernels.scratch(a.shape[0] * heads);
+    node.attends = { heads, keyHeads, width, window, scale: options.scale ?? 1 / Math.sqrt(width) };
+    if (caches === undefined) {
+      for (const span of gradients.spansOf(ends.values)) {
+        this.kernels.attention(a.value, b.value, c.value, node.value, node.extra, span, node.attends);
+      }
+      return node;
+    }
+    if (node.needsGradient) throw new TypeError("Cannot attend to a cache while gradients are recorded");
+    if (caches.length !== sequences) {
+      throw new RangeError(
+        `Cannot attend: expected one cache for each of ${sequences} sequences, found ${caches.length}`,
+      );
+    }
+    for (const { queryAt, queries, sequence } of gradients.spansOf(ends.values)) {
+      const cache = caches[sequence];
+      if (!(cache instanceof KeyValueCache)) throw new TypeError("Cannot attend: expected caches that a model made");
+      cache.write(layer, b.value, c.value, queryAt, b.shape[0], queries);
+      const { keys, values } = cache.layer(layer);
+      const span = { queryAt, queries, keyAt: 0, keys: cache.length + queries };
+      this.kernels.attention(a.value, keys, values, node.value, node.extra, span, node.attends);
+    }
+    return node;
+  }
+
+  tokenLogProbs(x: Tensor, table: Tensor, targets: Indices): Tensor {
+    const a = this.own(x);
+    const b = this.own(table);
+    const index = this.list(targets);
+    if (a.shape.length !== 2 || b.shape.length !== 2 || a.shape[1] !== b.shape[1]) {
+      throw shapesError("take token log-probabilities", "x [N, D] and a table [V, D]", a, b);
+    }
+    if (index.length !== a.shape[0]) {
+      throw new RangeError(
+        `Cannot take log-probabilities of ${index.length} targets: expected ${a.shape[0]}, one a row`,
+      );
+    }
+    this.checkIndex("find targets in", index, b);
+    const rows = a.shape[0];
+    const node = this.result(this.matrix(rows, 2), 2 * rows, gradients.tokenLogProbs, a, b);
+    node.index = index;
+    node.m = rows;
+    node.k = a.shape[1];
+    node.n = b.shape[0];
+    node.extra = this.kernels.scratch(4 * rows);
+    const { value, extra, m, k, n } = node;
+    this.kernels.tokenLogProbs(a.value, b.value, index.handle, value, extra, m, k, n);
     return node;
   }
 }

@@ -1,5 +1,16 @@
 import { Heap } from "../heap.ts";
-import { type AdamStep, type Binary, type Handle, type Kernels, MOMENT_FLOOR, type Unary } from "../kernels.ts";
+import {
+  type AdamStep,
+  ATTENTION_BLOCK,
+  type AttentionShape,
+  type Binary,
+  type Handle,
+  type Kernels,
+  MOMENT_FLOOR,
+  type Span,
+  type Unary,
+  VOCABULARY_PART,
+} from "../kernels.ts";
 import { KERNELS_WASM } from "./kernels.wasm.ts";
 
 const PAGE_BYTES = 65536;
@@ -37,6 +48,15 @@ interface Exports {
   layerNorm: Numeric;
   layerNormGradient: Numeric;
   adam: Numeric;
+  project: Numeric;
+  rmsNorm: Numeric;
+  rmsNormGradient: Numeric;
+  rotate: Numeric;
+  attention: Numeric;
+  attentionGradient: Numeric;
+  vocabularySums: Numeric;
+  vocabularyResult: Numeric;
+  vocabularyGradient: Numeric;
 }
 
 let compiled: WebAssembly.Module | undefined;
@@ -131,6 +151,10 @@ export class SimdKernels extends Heap implements Kernels {
     accumulate: number,
   ): void {
     this.wasm.linearGradient(x, w, y, dy, dx, dw, dbias, m, k, n, activation, accumulate);
+  }
+
+  project(x: Handle, w: Handle, bias: Handle, out: Handle, m: number, k: number, n: number): void {
+    this.wasm.project(x, w, bias, out, m, k, n);
   }
 
   binary(op: Binary, a: Handle, b: Handle, out: Handle, length: number, period: number): void {
@@ -263,6 +287,131 @@ export class SimdKernels extends Heap implements Kernels {
     accumulate: number,
   ): void {
     this.wasm.layerNormGradient(x, gain, statistics, dy, dx, dgain, dbias, rows, width, accumulate);
+  }
+
+  rmsNorm(
+    x: Handle,
+    gain: Handle,
+    out: Handle,
+    statistics: Handle,
+    rows: number,
+    width: number,
+    epsilon: number,
+  ): void {
+    this.wasm.rmsNorm(x, gain, out, statistics, rows, width, epsilon);
+  }
+
+  rmsNormGradient(
+    x: Handle,
+    gain: Handle,
+    statistics: Handle,
+    dy: Handle,
+    dx: Handle,
+    dgain: Handle,
+    rows: number,
+    width: number,
+    accumulate: number,
+  ): void {
+    this.wasm.rmsNormGradient(x, gain, statistics, dy, dx, dgain, rows, width, accumulate);
+  }
+
+  rotate(
+    x: Handle,
+    angles: Handle,
+    out: Handle,
+    rows: number,
+    heads: number,
+    width: number,
+    inverse: boolean,
+    accumulate: boolean,
+  ): void {
+    this.wasm.rotate(x, angles, out, rows, heads, width, inverse ? 1 : 0, accumulate ? 1 : 0);
+  }
+
+  /** Runs with scratch of its own. */
+  private within(length: number, run: (workspace: Handle) => void): void {
+    const mark = this.mark();
+    run(this.scratch(length));
+    this.release(mark);
+  }
+
+  attention(q: Handle, k: Handle, v: Handle, out: Handle, statistics: Handle, span: Span, shape: AttentionShape): void {
+    const { queryAt, queries, keyAt, keys } = span;
+    const { heads, keyHeads, width, window, scale } = shape;
+    this.within(ATTENTION_BLOCK * (keys + 3), (workspace) => {
+      // biome-ignore format: in the order of the kernel
+      this.wasm.attention(
+        q, k, v, out, statistics, workspace, queryAt, queries, keyAt, keys, heads, keyHeads, width, window, scale,
+      );
+    });
+  }
+
+  attentionGradient(
+    q: Handle,
+    k: Handle,
+    v: Handle,
+    out: Handle,
+    statistics: Handle,
+    dout: Handle,
+    dq: Handle,
+    dk: Handle,
+    dv: Handle,
+    span: Span,
+    shape: AttentionShape,
+  ): void {
+    const { queryAt, queries, keyAt, keys } = span;
+    const { heads, keyHeads, width, window, scale } = shape;
+    this.within(2 * ATTENTION_BLOCK * (keys + 3), (workspace) => {
+      // biome-ignore format: in the order of the kernel
+      this.wasm.attentionGradient(
+        q, k, v, out, statistics, dout, dq, dk, dv, workspace,
+        queryAt, queries, keyAt, keys, heads, keyHeads, width, window, scale,
+      );
+    });
+  }
+
+  tokenLogProbs(
+    x: Handle,
+    table: Handle,
+    targets: Handle,
+    out: Handle,
+    statistics: Handle,
+    rows: number,
+    width: number,
+    vocabulary: number,
+  ): void {
+    this.within(ATTENTION_BLOCK * VOCABULARY_PART, (workspace) => {
+      for (let from = 0; from < vocabulary; from += VOCABULARY_PART) {
+        const count = Math.min(VOCABULARY_PART, vocabulary - from);
+        this.wasm.vocabularySums(x, table + from * width, targets, statistics, workspace, rows, width, from, count);
+      }
+    });
+    this.wasm.vocabularyResult(statistics, out, rows);
+  }
+
+  tokenLogProbsGradient(
+    x: Handle,
+    table: Handle,
+    targets: Handle,
+    y: Handle,
+    statistics: Handle,
+    dy: Handle,
+    dx: Handle,
+    dtable: Handle,
+    rows: number,
+    width: number,
+    vocabulary: number,
+  ): void {
+    this.within(ATTENTION_BLOCK * VOCABULARY_PART, (workspace) => {
+      for (let from = 0; from < vocabulary; from += VOCABULARY_PART) {
+        const count = Math.min(VOCABULARY_PART, vocabulary - from);
+        const at = from * width;
+        // biome-ignore format: in the order of the kernel
+        this.wasm.vocabularyGradient(
+          x, table + at, targets, statistics, y, dy, dx, dtable === 0 ? 0 : dtable + at, workspace, rows, width, from, count,
+        );
+      }
+    });
   }
 
   adam(weights: Handle, gradients: Handle, m: Handle, v: Handle, length: number, step: AdamStep): number {

@@ -1,4 +1,6 @@
 export { adam, sumOfSquares } from "./adam";
+export { attention, attentionGradient } from "./attention";
+export { project } from "./dots";
 export { accumulate, binary, binaryGradient, fill, unary, unaryGradient } from "./elementwise";
 export { linear, linearGradient } from "./linear";
 export { matmul } from "./matmul";
@@ -16,6 +18,8 @@ export {
   sumRows,
 } from "./rows";
 export { bagScatterAdd, bagSum, gather, scatterAdd } from "./tables";
+export { rmsNorm, rmsNormGradient, rotate } from "./transformer";
+export { vocabularyGradient, vocabularyResult, vocabularySums } from "./vocabulary";
 
 /** The first byte of memory that is free. */
 export function heapBase(): usize {

@@ -1,0 +1,12 @@
+export {
+  ARCHITECTURES,
+  type Architecture,
+  type CausalConfig,
+  CheckpointError,
+  type RopeScaling,
+  readConfig,
+  type SmallConfig,
+  smallConfig,
+} from "./config.ts";
+export { type Generation, type GenerationRequest, Generator, type SamplingOptions, Session } from "./generate.ts";
+export { type CausalModel, causal, causalLayout, type PackedTokens } from "./model.ts";
