@@ -345,8 +345,8 @@ describe("a run of a language policy", () => {
   });
 
   test("goes on with answers of an older version where that is asked for", async () => {
-    const records = await train({ iterations: 12, mode: "async", decoupled: true, truncateImportance: 2 });
+    const records = await train({ iterations: 14, mode: "async", decoupled: true, truncateImportance: 2 });
     expect(records.at(-1)!["episode/staleness"]).toBe(1);
-    expect(records.at(-1)!["episode/return"]).toBeGreaterThan(0.5);
+    expect(records.at(-1)!["episode/return"]).toBeGreaterThan(1);
   });
 });

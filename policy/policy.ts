@@ -13,6 +13,8 @@ export interface PolicySpec {
   observation: Space;
   action: Space;
   options: Readonly<Record<string, string | number | boolean>>;
+  /** The policy's `base` where it was built first: another machine must have the same. */
+  base?: string;
 }
 
 export interface PolicyOutput {
@@ -82,6 +84,8 @@ export interface Policy {
   /** categorical: discrete and admissible actions. gaussian: box actions. tokens: a language model, which answers in words (`TokenPolicy`). */
   readonly head: "categorical" | "gaussian" | "tokens";
   readonly hasValue: boolean;
+  /** Hex SHA-256 of the files that it builds on and does not train, such as the model that adapters are trained for. */
+  readonly base?: string;
   readonly layout: readonly ParameterSpec[];
   /** The columns of its rows, for an empty builder. */
   rows(): RowsBuilder;
@@ -110,4 +114,6 @@ export interface PolicyDefinition {
   options: Readonly<Record<string, { default: string | number | boolean; about: string }>>;
   /** Throws TypeError when the spaces do not suit it, saying which would. */
   create(spec: PolicySpec): Policy;
+  /** In its place where files are read first. */
+  open?(spec: PolicySpec): Promise<Policy>;
 }

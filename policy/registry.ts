@@ -66,9 +66,20 @@ export function buildPolicy(definition: PolicyDefinition, spec: PolicySpec): Pol
   return definition.create({ ...spec, options: resolvePolicyOptions(definition, spec.options) });
 }
 
-/** The policy that a spec describes. Errors are those of `policyDefinition`, `resolvePolicyOptions` and its `create`. */
+/**
+ * The policy that a spec describes. Errors are those of `policyDefinition`, `resolvePolicyOptions` and its `create`; TypeError when
+ * it would build on something else than the spec says.
+ */
 export async function createPolicy(spec: PolicySpec): Promise<Policy> {
-  return buildPolicy(await policyDefinition(spec.name), spec);
+  const definition = await policyDefinition(spec.name);
+  const resolved = { ...spec, options: resolvePolicyOptions(definition, spec.options) };
+  const policy = await (definition.open?.(resolved) ?? definition.create(resolved));
+  if (spec.base !== undefined && policy.base !== spec.base)
+    throw new TypeError(
+      `Cannot build policy "${spec.name}" on another base: expected the one with SHA-256 ${spec.base}, found ${policy.base ?? "none"} here. ` +
+        `Copy the model's folder from the machine where the run was started.`,
+    );
+  return policy;
 }
 
 /** The built-in policy that suits an environment's spaces. Throws TypeError when none does. */

@@ -158,7 +158,7 @@ export const targets: readonly Target[] = [
     seeds: streams.map(({ manifest }) => manifest),
     decode: (bytes) => {
       const manifest = manifestOf(bytes);
-      return manifest && assemble(manifest, MAX_PARAMETERS);
+      return manifest && assemble(manifest, { maxParameters: MAX_PARAMETERS });
     },
     refuses: refusesWeights,
     weight: 12,
@@ -170,7 +170,9 @@ export const targets: readonly Target[] = [
       chunks.map((chunk) => new Uint8Array(Buffer.concat([Uint8Array.of(i), chunk]))),
     ),
     decode: (bytes) => {
-      const assembly = assemble(manifestOf(streams[(bytes[0] ?? 0) % streams.length]!.manifest)!, MAX_PARAMETERS);
+      const assembly = assemble(manifestOf(streams[(bytes[0] ?? 0) % streams.length]!.manifest)!, {
+        maxParameters: MAX_PARAMETERS,
+      });
       const response = fromBinary(SubscribeResponseSchema, bytes.subarray(1));
       if (response.frame.case === "chunk") assembly.push(response.frame.value);
       return assembly.finish();

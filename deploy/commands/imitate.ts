@@ -213,7 +213,7 @@ async function prepare(config: RunConfig, recording: Recording | undefined): Pro
     throw new ConfigError([`policy '${config.policy}' does not fit environment '${config.env}': ${error.message}`]);
   });
   const weights = config.initialWeights
-    ? await readWeights(config.initialWeights, policy.layout)
+    ? await readWeights(config.initialWeights, policy)
     : initialise(policy.layout, config.seed);
   return { source, digest, policy, weights };
 }
@@ -307,7 +307,7 @@ async function train(
     }
     const metadata = { imitation: JSON.stringify({ env: run.env, policy: run.policy, ...best, trained, heldOut }) };
     for (const path of [folder.weights, ...(config.out === "" ? [] : [config.out])])
-      await writeWeights(path, policy.layout, await model.weights(), metadata);
+      await writeWeights(path, policy, await model.weights(), metadata);
     output.event("imitated", { run: folder.name, weights: folder.weights, best, trained, heldOut });
     output.say(
       `Kept the weights of epoch ${best.epoch}, trained on ${trained} demonstrations and best at the ${heldOut} held out.\n`,
