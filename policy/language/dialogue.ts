@@ -14,8 +14,9 @@ export interface Speech {
   render(messages: readonly ChatMessage[]): string;
   /** Marks of the chat template become the tokens that they are. */
   encode(text: string): Int32Array;
+  /** Words alone: marks give no text. */
   decode(tokens: Int32Array): string;
-  /** Tokens that end an answer; the first is the one that a demonstration ends with. */
+  /** Tokens that end an answer; a demonstration ends with the first. */
   ends: readonly number[];
   /** Tokens that a context may have. Of a longer one the beginning is cut; agents with a budget seldom let it come to that. */
   maxContext: number;
@@ -29,6 +30,8 @@ export class Dialogue implements DialogueEncoder {
   #tokens: Int32Array = new Int32Array(0);
   /** Of the context asked for last: how many of its tokens were there before; 0 where it begins anew. */
   #known = 0;
+  /** The token that ended the last answer. */
+  #end: number | undefined;
   #into: RowsBuilder | undefined;
 
   constructor(speech: Speech) {
@@ -40,7 +43,7 @@ export class Dialogue implements DialogueEncoder {
     const { render, encode, maxContext } = this.#speech;
     const text = render(this.#agent.prompt(turn));
     const goesOn = this.#text !== "" && text.startsWith(this.#text);
-    const tokens = goesOn ? joined(this.#tokens, encode(text.slice(this.#text.length))) : encode(text);
+    const tokens = goesOn ? joined(this.#tokens, this.#since(encode(text.slice(this.#text.length)))) : encode(text);
     const fits = tokens.length <= maxContext;
     this.#known = goesOn && fits ? this.#tokens.length : 0;
     this.#text = text;
@@ -50,10 +53,17 @@ export class Dialogue implements DialogueEncoder {
 
   answered(answer: Int32Array): { action: string; valid: boolean } {
     const { decode, ends } = this.#speech;
-    const hasEnd = answer.length > 0 && ends.includes(answer[answer.length - 1]!);
-    this.#text += decode(answer);
+    const last = answer[answer.length - 1];
+    this.#end = last !== undefined && ends.includes(last) ? last : undefined;
+    const said = decode(this.#end === undefined ? answer : answer.subarray(0, -1));
+    this.#text += said;
     this.#tokens = joined(this.#tokens, answer);
-    return this.#agent.answered(decode(hasEnd ? answer.subarray(0, -1) : answer));
+    return this.#agent.answered(said);
+  }
+
+  /** What follows an answer begins with the mark that ends it, which the model may have given itself. */
+  #since(tokens: Int32Array): Int32Array {
+    return this.#end !== undefined && tokens[0] === this.#end ? tokens.subarray(1) : tokens;
   }
 
   encode(turn: Turn, into: RowsBuilder): void {

@@ -49,7 +49,7 @@ function speech(mode: EchoMode): Speech {
     render: (messages) =>
       messages.map(({ role, content }) => (role === "user" ? `\n${content}>` : `${content}\u0100`)).join(""),
     encode: (text) => Int32Array.from([...new TextEncoder().encode(text)].flatMap(byteOrEnd)),
-    decode: (tokens) => Array.from(tokens, (token) => String.fromCharCode(token)).join(""),
+    decode: (tokens) => Array.from(tokens, (token) => (token === END ? "" : String.fromCharCode(token))).join(""),
     ends: [END],
     maxContext: 4000,
   };
