@@ -1,3 +1,4 @@
+export { type Checkpoint, readCheckpoint, weightsOf, writeCheckpoint } from "./checkpoint.ts";
 export {
   ARCHITECTURES,
   type Architecture,
@@ -10,3 +11,4 @@ export {
 } from "./config.ts";
 export { type Generation, type GenerationRequest, Generator, type SamplingOptions, Session } from "./generate.ts";
 export { type CausalModel, causal, causalLayout, type PackedTokens } from "./model.ts";
+export { type ChatMessage, checkTokenizer, readTokenizer, type Tokenizer, tokenizer } from "./tokenizer.ts";
