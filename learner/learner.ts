@@ -5,7 +5,7 @@
 import { describeAssignment, type GenerationRecord } from "../envs/assignment.ts";
 import { mix32 } from "../envs/random.ts";
 import type { Policy } from "../policy/policy.ts";
-import { initialise } from "../policy/tensor/initialise.ts";
+import { firstWeights } from "../policy/registry.ts";
 import type { Model, TensorProvider } from "../policy/tensor/tensors.ts";
 import type { Device } from "../policy/tensor/tfjs/device.ts";
 import type { Bus, Delivery } from "../proto/bus/bus.ts";
@@ -133,7 +133,7 @@ export class Learner {
       policy,
       provider,
       gradients: deps.gradients,
-      weights: initialise(policy.layout, config.seed),
+      weights: firstWeights(policy, config.seed),
       hasReference: config.klCoefficient > 0,
       device: deps.device && { device: deps.device, auto: config.device === "auto" },
       onNotice: deps.onNotice,

@@ -87,6 +87,8 @@ export interface Policy {
   /** Hex SHA-256 of the files that it builds on and does not train, such as the model that adapters are trained for. */
   readonly base?: string;
   readonly layout: readonly ParameterSpec[];
+  /** Where training starts, where that is not what the layout draws from the seed (`firstWeights`). */
+  firstWeights?(seed: number): Float32Array;
   /** The columns of its rows, for an empty builder. */
   rows(): RowsBuilder;
   /** A fresh encoder for an episode. */

@@ -11,8 +11,7 @@ import { combineSinks } from "../../learner/metrics/sink.ts";
 import { tensorBoardFile } from "../../learner/metrics/tensorboard.ts";
 import { readWeights, writeWeights } from "../../learner/weights-file.ts";
 import type { Policy } from "../../policy/policy.ts";
-import { createPolicy } from "../../policy/registry.ts";
-import { initialise } from "../../policy/tensor/initialise.ts";
+import { createPolicy, firstWeights } from "../../policy/registry.ts";
 import { tensorProvider } from "../../policy/tensor/provider.ts";
 import {
   ConfigError,
@@ -214,7 +213,7 @@ async function prepare(config: RunConfig, recording: Recording | undefined): Pro
   });
   const weights = config.initialWeights
     ? await readWeights(config.initialWeights, policy)
-    : initialise(policy.layout, config.seed);
+    : firstWeights(policy, config.seed);
   return { source, digest, policy, weights };
 }
 

@@ -23,7 +23,10 @@ export const language: PolicyDefinition = {
       default: "conversation",
       about: "conversation: the transcript grows, each token is computed once. window: every step is asked anew.",
     },
-    history: { default: 2, about: "Last steps that a prompt tells in words: in each window, or where a conversation begins anew." },
+    history: {
+      default: 2,
+      about: "Last steps that a prompt tells in words: in each window, or where a conversation begins anew.",
+    },
     form: { default: "action", about: "How an answer is written: think (<think>, then <action>), action, or bare." },
     promptTokens: { default: 0, about: "Tokens that a prompt may have; 0: all that the model has room for." },
     answerTokens: { default: 64, about: "Tokens after which an answer is cut off." },
