@@ -12,3 +12,4 @@ export {
 export { type Generation, type GenerationRequest, Generator, type SamplingOptions, Session } from "./generate.ts";
 export { type CausalModel, causal, causalLayout, type PackedTokens } from "./model.ts";
 export { type ChatMessage, checkTokenizer, readTokenizer, type Tokenizer, tokenizer } from "./tokenizer.ts";
+export { type TrainedTokenizer, trainTokenizer, writeTokenizer } from "./train-tokenizer.ts";
