@@ -1,6 +1,7 @@
 /** Writes an episode down as it is played: the columns of `Steps`, each string once. */
 import type { Action, Turn } from "../envs/environment.ts";
-import type { Steps } from "../proto/trajectory.ts";
+import type { Answer } from "../policy/policy.ts";
+import type { Steps, TokenColumn } from "../proto/trajectory.ts";
 
 export class Recorder {
   #count = 0;
@@ -13,6 +14,7 @@ export class Recorder {
   #choices: number[] = [];
   #vectorActions: Float32Array[] = [];
   #textActions: number[] = [];
+  #answers: Answer[] = [];
   #logProbs: number[] = [];
   #rewards: number[] = [];
   #valid: number[] = [];
@@ -46,6 +48,16 @@ export class Recorder {
     this.#logProbs.push(logProb);
   }
 
+  /** An action that a language model gave in words, and the answer it was read from. */
+  answer(turn: Turn, action: string, answer: Answer): void {
+    this.#answers.push(answer);
+    this.act(
+      turn,
+      { value: action },
+      answer.logProbs.reduce((sum, logProb) => sum + logProb, 0),
+    );
+  }
+
   result(reward: number, valid: boolean): void {
     this.#rewards.push(reward);
     this.#valid.push(valid ? 1 : 0);
@@ -67,6 +79,7 @@ export class Recorder {
           : undefined,
       actionMask: this.#masks.length ? flatten(this.#masks, Uint8Array) : undefined,
       actions: this.#actions(),
+      ...(this.#answers.length ? { tokens: tokenColumn(this.#answers) } : {}),
       logProbs: Float32Array.from(this.#logProbs),
       rewards: Float64Array.from(this.#rewards),
       valid: Uint8Array.from(this.#valid),
@@ -87,6 +100,18 @@ export class Recorder {
     }
     return id;
   }
+}
+
+function tokenColumn(answers: readonly Answer[]): TokenColumn {
+  const offsets = new Uint32Array(answers.length + 1);
+  for (const [t, { tokens }] of answers.entries()) offsets[t + 1] = offsets[t]! + tokens.length;
+  const values = new Int32Array(offsets[answers.length]!);
+  const logProbs = new Float32Array(values.length);
+  for (const [t, answer] of answers.entries()) {
+    values.set(answer.tokens, offsets[t]);
+    logProbs.set(answer.logProbs, offsets[t]);
+  }
+  return { offsets, values, logProbs };
 }
 
 function vectorColumn(rows: readonly Float32Array[]): { type: "vector"; width: number; values: Float32Array } {

@@ -24,7 +24,12 @@ import { ConfigError, flattenTables, formatConfig, resolveConfig } from "../../p
 import { decodeData, encodeData } from "../../proto/data.ts";
 import { SwapEnvironmentRequestSchema } from "../../proto/gen/proxima/v1/learner_pb.ts";
 import { type Manifest, SubscribeResponseSchema } from "../../proto/gen/proxima/v1/weights_pb.ts";
-import { randomTrajectory, textTrajectory, vectorTrajectory } from "../../proto/testing/trajectories.ts";
+import {
+  languageTrajectory,
+  randomTrajectory,
+  textTrajectory,
+  vectorTrajectory,
+} from "../../proto/testing/trajectories.ts";
 import { assemble, compressions, encodings, packWeights, WeightsRefusedError } from "../../proto/weights.ts";
 import { unzstd } from "../../proto/zstd.ts";
 import { bundleTargets } from "./bundle-targets.ts";
@@ -41,6 +46,7 @@ const opened = (message: Uint8Array) =>
 
 const trajectories = [
   textTrajectory(20),
+  languageTrajectory(20),
   vectorTrajectory(20),
   ...Array.from({ length: 20 }, (_, seed) => randomTrajectory(seed)),
 ].flatMap((trajectory) => opened(encodeTrajectory(trajectory)));
@@ -148,7 +154,7 @@ export const targets: readonly Target[] = [
     seeds: streams.map(({ manifest }) => manifest),
     decode: (bytes) => {
       const manifest = manifestOf(bytes);
-      return manifest && assemble(manifest, MAX_PARAMETERS);
+      return manifest && assemble(manifest, { maxParameters: MAX_PARAMETERS });
     },
     refuses: refusesWeights,
     weight: 12,
@@ -160,7 +166,9 @@ export const targets: readonly Target[] = [
       chunks.map((chunk) => new Uint8Array(Buffer.concat([Uint8Array.of(i), chunk]))),
     ),
     decode: (bytes) => {
-      const assembly = assemble(manifestOf(streams[(bytes[0] ?? 0) % streams.length]!.manifest)!, MAX_PARAMETERS);
+      const assembly = assemble(manifestOf(streams[(bytes[0] ?? 0) % streams.length]!.manifest)!, {
+        maxParameters: MAX_PARAMETERS,
+      });
       const response = fromBinary(SubscribeResponseSchema, bytes.subarray(1));
       if (response.frame.case === "chunk") assembly.push(response.frame.value);
       return assembly.finish();

@@ -12,8 +12,7 @@ import { combineSinks } from "../../learner/metrics/sink.ts";
 import { tensorBoardFile } from "../../learner/metrics/tensorboard.ts";
 import { readWeights, writeWeights } from "../../learner/weights-file.ts";
 import type { Policy } from "../../policy/policy.ts";
-import { createPolicy } from "../../policy/registry.ts";
-import { initialise } from "../../policy/tensor/initialise.ts";
+import { createPolicy, firstWeights } from "../../policy/registry.ts";
 import { tensorProvider } from "../../policy/tensor/provider.ts";
 import type { Device } from "../../policy/tensor/tfjs/device.ts";
 import { DeviceError } from "../../policy/tensor/tfjs/queue.ts";
@@ -38,8 +37,18 @@ import { openRecording, type Recording, recordedSuccesses } from "../recorded-ep
 import { resolveRunConfig } from "../run-config.ts";
 import { createRunFolder, type RunFolder, runNames, storeConfig } from "../run-folder.ts";
 
-const { run, seed, envArguments, policyOptions, initialWeights, evalEpisodes, provider, learnerThreads, device } =
-  runSchema.fields;
+const {
+  run,
+  seed,
+  envArguments,
+  policyOptions,
+  initialWeights,
+  evalEpisodes,
+  provider,
+  learnerThreads,
+  device,
+  passTokens,
+} = runSchema.fields;
 
 /** What is also a setting of the run that goes on from here. */
 const shared = {
@@ -61,7 +70,7 @@ const shared = {
   policyOptions,
   initialWeights,
 } as const;
-const alsoShared = { evalEpisodes, provider, learnerThreads, device } as const;
+const alsoShared = { evalEpisodes, provider, learnerThreads, device, passTokens } as const;
 
 const schema = defineConfig({
   title: "imitate",
@@ -217,8 +226,8 @@ async function prepare(config: RunConfig, recording: Recording | undefined): Pro
     throw new ConfigError([`policy '${config.policy}' does not fit environment '${config.env}': ${error.message}`]);
   });
   const weights = config.initialWeights
-    ? await readWeights(config.initialWeights, policy.layout)
-    : initialise(policy.layout, config.seed);
+    ? await readWeights(config.initialWeights, policy)
+    : firstWeights(policy, config.seed);
   return { source, digest, policy, weights };
 }
 
@@ -324,7 +333,7 @@ async function train(
     }
     const metadata = { imitation: JSON.stringify({ env: run.env, policy: run.policy, ...best, trained, heldOut }) };
     for (const path of [folder.weights, ...(config.out === "" ? [] : [config.out])])
-      await writeWeights(path, policy.layout, await model.weights(), metadata);
+      await writeWeights(path, policy, await model.weights(), metadata);
     output.event("imitated", { run: folder.name, weights: folder.weights, best, trained, heldOut });
     output.say(
       `Kept the weights of epoch ${best.epoch}, trained on ${trained} demonstrations and best at the ${heldOut} held out.\n`,
@@ -347,11 +356,11 @@ function placeOn(device: Device, policy: Policy): Side {
 
 function settingsOf(config: ImitateConfig, run: RunConfig): ImitationSettings {
   const { epochs, patience, heldOut, minibatch, learningRate, seed } = config;
-  const { adamBeta1, adamBeta2, adamEpsilon, maxGradNorm, valueCoefficient } = run;
+  const { adamBeta1, adamBeta2, adamEpsilon, maxGradNorm, valueCoefficient, passTokens } = run;
   const credit: { gamma?: number } = resolveEstimatorOptions(estimator(run.estimator), run.creditOptions);
   return {
     ...{ epochs, patience, heldOut, minibatch, learningRate, seed },
-    ...{ adamBeta1, adamBeta2, adamEpsilon, maxGradNorm, valueCoefficient, gamma: credit.gamma ?? 1 },
+    ...{ adamBeta1, adamBeta2, adamEpsilon, maxGradNorm, valueCoefficient, passTokens, gamma: credit.gamma ?? 1 },
   };
 }
 
