@@ -189,7 +189,7 @@ export class Trainer {
 
   /** @throws whatever is no failure of a device, or of one that was chosen by name */
   #leaveDevice(error: unknown, before: TrainedState): void {
-    if (!(error instanceof DeviceError) || !this.#deps.device!.auto) return this.#explain(error);
+    if (!(error instanceof DeviceError) || !this.#deps.device!.auto) throw this.#explain(error);
     this.#deps.onNotice(`${error.message}. Goes on with the CPU, from where the device was last intact.`);
     this.#state = undefined;
     this.#again = undefined;
