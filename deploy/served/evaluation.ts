@@ -62,14 +62,14 @@ export function settingsOf(folder: string, given: Readonly<Record<string, string
 export async function evaluateServed(config: ServedEvaluationConfig, context: CommandContext): Promise<number> {
   const { output, signal } = context;
   const subject = await prepare(config);
-  const adapter = await loadAdapter(config, subject.served);
-  const model = new ServedModel({ ...subject.served, ...(adapter && { model: adapter.model }) });
   const episodes = config.episodes || EPISODES;
   const transcripts = openTranscripts(config, subject.template);
   const { folder, played } = transcripts;
   output.say(`Transcripts go to ${folder}${played.size > 0 ? `, where ${played.size} tasks lie` : ""}.`);
 
   const waiting = unplayed(subject.source, config.split, episodes, transcripts);
+  const adapter = await loadAdapter(config, subject.served);
+  const model = new ServedModel({ ...subject.served, ...(adapter && { model: adapter.model }) });
   const failure = await playAll(subject, model, config, waiting, transcripts, context);
   await adapter?.unload().catch((error: Error) => output.say(`The adapter stays on the server: ${error.message}`));
   const evaluation = summary(config, transcripts, subject.source.spec.id, episodes);
@@ -198,11 +198,11 @@ async function playAll(
   return signal.aborted ? undefined : (stop.signal.reason as Error | undefined);
 }
 
-function progress({ played }: Transcripts, planned: number, output: Output): () => void {
+function progress({ played, superseded }: Transcripts, planned: number, output: Output): () => void {
   const startedAt = performance.now();
   const before = played.size;
   return everyFewSeconds(() => {
-    const { episodes, success, spent } = tally(played.values());
+    const { episodes, success, spent } = tally(played.values(), superseded);
     const done = played.size - before;
     const left = Math.max(0, planned - done);
     const leftMs = ((performance.now() - startedAt) / done) * left;
@@ -216,12 +216,15 @@ function progress({ played }: Transcripts, planned: number, output: Output): () 
 
 function summary(
   config: ServedEvaluationConfig,
-  { played, folder }: Transcripts,
+  { played, superseded, folder }: Transcripts,
   environment: string,
   planned: number,
 ): ServedEvaluation {
   const { policy, agent, split, priceIn, priceOut } = config;
-  const counted = tally([...played.values()].filter(({ episode }) => episode < planned));
+  const counted = tally(
+    [...played.values()].filter(({ episode }) => episode < planned),
+    superseded,
+  );
   const { promptTokens, answerTokens } = counted.spent;
   const cost = (promptTokens * priceIn + answerTokens * priceOut) / 1e6;
   const model = policy.slice("openai:".length) + (config.adapter === "" ? "" : ` + ${adapterName(config.adapter)}`);

@@ -125,6 +125,7 @@ export class ServedModel {
   ): Promise<ServedAnswer | Failure> {
     const { timeoutMs = 120_000, stream, apiKey, longestAnswer = 65_536 } = this.#options;
     const deadline = AbortSignal.timeout(timeoutMs);
+    const limitName = this.#limitName;
     try {
       const response = await fetch(this.#url, {
         method: "POST",
@@ -136,7 +137,12 @@ export class ServedModel {
         signal: signal ? AbortSignal.any([signal, deadline]) : deadline,
         redirect: "error",
       });
-      if (!response.ok) return await this.#refused(response);
+      if (!response.ok) {
+        const failure = await this.#refused(response);
+        if (limitName !== "max_tokens" || !failure.reason.includes("max_completion_tokens")) return failure;
+        this.#limitName = "max_completion_tokens";
+        return await this.#attempt(messages, seed, signal);
+      }
       if (stream) return await readEvents(linesOf(response), longestAnswer);
       return readAnswer(parseJson(await textOf(response)), longestAnswer);
     } catch (error) {
@@ -168,10 +174,6 @@ export class ServedModel {
       said = /^\s*[{[]/.test(body) ? (errorMessage(parseJson(body)) ?? body) : body;
     } catch {
       said = "";
-    }
-    if (status === 400 && this.#limitName === "max_tokens" && said.includes("max_completion_tokens")) {
-      this.#limitName = "max_completion_tokens";
-      return { reason: "takes max_completion_tokens", isTransient: true, retryAfterMs: 0 };
     }
     return {
       reason: `answered ${status}${said === "" ? "" : `: ${shown(said)}`}`,
