@@ -56,6 +56,8 @@ export interface PlayOptions {
   seed: number;
   stepTimeoutMs: number;
   signal?: AbortSignal;
+  /** After each answer. */
+  onAnswer?(answer: ServedAnswer): void;
 }
 
 /** More would crowd out the prompt: as in the paper. */
@@ -81,6 +83,7 @@ export async function playTask(
       if (usage === undefined) spent.uncounted++;
       spent.promptTokens += usage?.promptTokens ?? 0;
       spent.answerTokens += usage?.answerTokens ?? 0;
+      options.onAnswer?.(answer);
       return answer;
     };
     const agent = agents.begin(lessons.slice(-LESSONS_KEPT));
