@@ -210,22 +210,22 @@ function block4(
   return left >= WIDE ? WIDE : left >= HALF_WIDE ? HALF_WIDE : TILE_N;
 }
 
-/** On the matrices as they lie; B is not transposed. */
-function direct(
-  a: usize, aRow: usize, aStep: usize, b: usize, c: usize, init: usize, initRow: usize, m: i32, k: i32, n: i32,
+/** On the matrices as they lie; B is not transposed, and the rows of B and C are as far apart as it is said. */
+export function direct(
+  a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, c: usize, cRow: usize, init: usize, initRow: usize,
+  m: i32, k: i32, n: i32,
 ): void {
-  const bStep = <usize>n << 2;
   let i = 0;
   for (; i + TILE_M <= m; i += TILE_M) {
     for (let j = 0; j < n; j += panelWidth(n - j)) {
       const column = <usize>j << 2;
       block4(
-        a, aRow, aStep, b + column, bStep, c + column, bStep,
+        a, aRow, aStep, b + column, bStep, c + column, cRow,
         init ? init + column : 0, initRow, k, n - j,
       );
     }
     a += <usize>TILE_M * aRow;
-    c += <usize>TILE_M * bStep;
+    c += <usize>TILE_M * cRow;
     if (init) init += <usize>TILE_M * initRow;
   }
   for (; i < m; ++i) {
@@ -239,7 +239,7 @@ function direct(
       tile1(a, aStep, b + column, bStep, c + column, init ? init + column : 0, k, n - j);
     }
     a += aRow;
-    c += bStep;
+    c += cRow;
     if (init) init += initRow;
   }
 }
@@ -367,7 +367,8 @@ export function multiply(
   const aStep: usize = transposeA ? <usize>m << 2 : 4;
   const packRows = transposeA ? PACK_ROWS_OF_TRANSPOSED : PACK_ROWS;
   if (!transposeB && (m < packRows || <f64>k * <f64>n < PACK_FROM)) {
-    direct(a, aRow, aStep, b, c, init, initRow, m, k, n);
+    const row = <usize>n << 2;
+    direct(a, aRow, aStep, b, row, c, row, init, initRow, m, k, n);
   } else {
     const bStep: usize = transposeB ? 4 : <usize>n << 2;
     const bColumn: usize = transposeB ? <usize>k << 2 : 4;
