@@ -46,7 +46,7 @@ export async function learnerWork(name: WorkName): Promise<LearnerWork> {
   data.oldLogProbs.set(logProbs!);
   if (values) data.valueTargets = values.map((value, i) => value + between(2 * count + i));
   const options: UpdateOptions = {
-    epochs: 4,
+    epochs: 1,
     minibatch: count / MINIBATCHES,
     learningRate: 1e-3,
     adamBeta1: 0.9,
