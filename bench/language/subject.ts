@@ -27,6 +27,7 @@ async function seconds(work: () => unknown): Promise<number> {
 const checkpoint = readCheckpoint(folder);
 const lm = causal(checkpoint.config, {
   weights: adaptedWeights(frozenBase(checkpoint, format), { rank: ADAPTER_RANK }),
+  recompute: recompute !== undefined,
 });
 const model = simdProvider().model(lm.layout);
 model.load(initialise(lm.layout, 1));

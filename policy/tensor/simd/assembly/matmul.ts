@@ -11,7 +11,7 @@ import { at, storePart } from "./lanes";
 @inline const BLOCK_M: i32 = 128;
 /** From this many elements of B on, and this many rows to use a packed copy for, packing pays. */
 @inline const PACK_FROM: i32 = 32768;
-@inline const PACK_ROWS: i32 = 32;
+@inline export const PACK_ROWS: i32 = 32;
 
 const packedA: usize = memory.data(BLOCK_K * BLOCK_M * 4, 16);
 const packedB: usize = memory.data(BLOCK_K * TILE_N * 4, 16);
@@ -194,7 +194,7 @@ function packB(b: usize, bStep: usize, bColumn: usize, k: i32, columns: i32): vo
   }
 }
 
-function packed(
+export function packed(
   a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, bColumn: usize,
   c: usize, init: usize, initRow: usize, m: i32, k: i32, n: i32,
 ): void {
