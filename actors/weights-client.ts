@@ -20,7 +20,14 @@ import {
 import { connect, type Security, StatusError, status } from "../proto/grpc.ts";
 import { checkRunName } from "../proto/subjects.ts";
 import type { WeightsVersion } from "../proto/trajectory.ts";
-import { type Assembly, assemble, encodings, type WeightsEncoding, WeightsRefusedError } from "../proto/weights.ts";
+import {
+  type Acceptance,
+  type Assembly,
+  assemble,
+  encodings,
+  type WeightsEncoding,
+  WeightsRefusedError,
+} from "../proto/weights.ts";
 import { hasZstd } from "../proto/zstd.ts";
 
 export interface WeightsClientOptions extends Security {
@@ -31,8 +38,8 @@ export interface WeightsClientOptions extends Security {
   actor: string;
   /** Default f32. bf16 halves the bytes and rounds the weights. */
   encoding?: WeightsEncoding;
-  /** Parameters to make room for at most. */
-  maxParameters?: number;
+  /** What is taken, and what refused. */
+  accept?: Acceptance;
   /** Hears of every change of connection, refusals included. */
   onStatus?: (status: WeightsClientStatus) => void;
 }
@@ -43,6 +50,8 @@ export interface HeldWeights {
   /** The learner process that published it; counters compare only within one. */
   readonly incarnation: string;
   readonly weights: Float32Array;
+  /** Hex SHA-256 of what they build on, where they are not whole. */
+  readonly base?: string;
   readonly publishedAtMs: number;
   readonly receivedAtMs: number;
 }
@@ -86,6 +95,8 @@ export class WeightsTimeoutError extends Error {
 const FIRST_BACKOFF_MS = 100;
 const MAX_BACKOFF_MS = 2000;
 const REPORT_TIMEOUT_MS = 5000;
+/** A version in use is reported once the other actors have had time to get it: a report costs as much as 300 KiB of weights. */
+const REPORT_DELAY_MS = 100;
 
 /** Subscribes at once. Throws TypeError or RangeError for options that cannot work. */
 export function weightsClient(options: WeightsClientOptions): WeightsClient {
@@ -111,10 +122,25 @@ export function weightsClient(options: WeightsClientOptions): WeightsClient {
       sha256: Buffer.from(held.version.sha256, "hex"),
     };
 
-  const report = (manifest: Manifest, refused = "") => {
-    const request = { subscription: manifest.subscription, version: manifest.version, refused };
+  let unreported: { manifest: Manifest; since: number } | undefined;
+
+  const report = ({ subscription, version }: Manifest, outcome: { refused: string } | { ageMs: number }) => {
     // A lost report is made good by the next one, or by the next subscription, which says what is held.
+    const request = { subscription, version, ...outcome };
     client.report(request, { timeoutMs: REPORT_TIMEOUT_MS, signal }).catch(() => {});
+  };
+
+  const reportNewest = () => {
+    if (!unreported) return;
+    const { manifest, since } = unreported;
+    unreported = undefined;
+    report(manifest, { ageMs: Math.round(performance.now() - since) });
+  };
+
+  /** The report of the newest version stands for those before it. */
+  const reportSoon = (manifest: Manifest) => {
+    if (!unreported) setTimeout(reportNewest, REPORT_DELAY_MS);
+    unreported = { manifest, since: performance.now() };
   };
 
   const accept = (manifest: Manifest, assembly: Assembly) => {
@@ -123,8 +149,9 @@ export function weightsClient(options: WeightsClientOptions): WeightsClient {
     const receivedAtMs = Date.now();
     const publishedAtMs = manifest.published ? timestampMs(manifest.published) : receivedAtMs;
     const version = { counter: Number(counter), sha256 };
-    held = { version, incarnation, weights, publishedAtMs, receivedAtMs };
-    report(manifest);
+    const base = Buffer.from(manifest.baseSha256).toString("hex");
+    held = { version, incarnation, weights, ...(base === "" ? {} : { base }), publishedAtMs, receivedAtMs };
+    reportSoon(manifest);
     for (const listener of [...listeners]) {
       try {
         listener(held);
@@ -148,7 +175,7 @@ export function weightsClient(options: WeightsClientOptions): WeightsClient {
           if (manifest.run !== run) {
             throw new WeightsRefusedError(`Cannot take weights: they must be of run ${run}, found "${manifest.run}"`);
           }
-          assembly = assemble(manifest, options.maxParameters);
+          assembly = assemble(manifest, options.accept);
         } else if (frame.case === "chunk" && manifest && assembly) {
           assembly.push(frame.value);
           if (!assembly.complete) continue;
@@ -160,7 +187,8 @@ export function weightsClient(options: WeightsClientOptions): WeightsClient {
       }
     } catch (error) {
       if (error instanceof WeightsRefusedError) {
-        if (manifest) report(manifest, error.message);
+        reportNewest();
+        if (manifest) report(manifest, { refused: error.message });
         now = { ...now, refused: now.refused + 1 };
       }
       throw error;
