@@ -37,6 +37,12 @@ export const language: PolicyDefinition = {
     heads: { default: 4, about: "`proxima imitate` without a folder: its attention heads." },
     context: { default: 2048, about: "`proxima imitate` without a folder: most tokens of prompt and answer together." },
   },
+  async prepare(spec, demonstrations, folder): Promise<PolicySpec["options"]> {
+    if (spec.options.model !== "") return {};
+    const { newModel } = await import("./new-model.ts");
+    newModel(folder, spec, demonstrations);
+    return { model: folder };
+  },
   create() {
     throw new TypeError('Policy "language" reads files: it is opened, not created');
   },

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { AnswerWriter, PolicySpec, TokenPolicy } from "../policy.ts";
 import type { Rows } from "../rows.ts";
 import type { Tensors } from "../tensor/tensors.ts";
-import { AGENT_MODES, type AgentMode, ANSWER_FORMS, type AnswerForm, languageAgents } from "./agent/index.ts";
+import { languageAgents } from "./agent/index.ts";
 import { answerRows, answersOf, packAnswers } from "./answer-rows.ts";
 import { readCheckpoint, readJson, weightsOf } from "./causal/checkpoint.ts";
 import {
@@ -19,6 +19,7 @@ import {
 } from "./causal/index.ts";
 import { checkTokenizer, readTokenizer } from "./causal/tokenizer.ts";
 import { Dialogue, type Speech } from "./dialogue.ts";
+import { agentOptions, wholeNumber } from "./settings.ts";
 
 /**
  * @throws TypeError when the spaces are not words, or no folder is named; RangeError for options that mean nothing; CheckpointError
@@ -51,14 +52,11 @@ export function openLanguagePolicy(spec: PolicySpec): TokenPolicy {
     );
   const temperature = Number(options.temperature);
   if (!(temperature > 0)) throw new RangeError(`Policy option "temperature" must be above 0, found ${temperature}`);
-  const template = templateText(String(options.template));
+  const spoken = agentOptions(options);
   const encode = (text: string) => Int32Array.from(tokenizer.encode(text));
   const speech: Speech = {
     agents: languageAgents({
-      template,
-      form: oneOf<AnswerForm>(options, "form", ANSWER_FORMS),
-      mode: oneOf<AgentMode>(options, "mode", AGENT_MODES),
-      history: wholeNumber(options, "history", 0),
+      ...spoken,
       promptTokens: Math.min(wholeNumber(options, "promptTokens", 0) || maxContext, maxContext),
       countTokens: (text) => tokenizer.encode(text).length,
     }),
@@ -75,7 +73,7 @@ export function openLanguagePolicy(spec: PolicySpec): TokenPolicy {
     hasValue: false,
     vocabulary: config.vocabulary,
     base: createHash("sha256")
-      .update(JSON.stringify([config, ends, template, weightsHash]))
+      .update(JSON.stringify([config, ends, spoken, weightsHash]))
       .update(tokenizerFiles(folder))
       .digest("hex"),
     layout: model.layout,
@@ -134,26 +132,4 @@ function readModel(folder: string): {
 function tokenizerFiles(folder: string): Buffer {
   const files = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"].map((name) => join(folder, name));
   return Buffer.concat(files.filter((path) => existsSync(path)).map((path) => readFileSync(path)));
-}
-
-/** A built-in template's name, or what is in the file. */
-function templateText(nameOrPath: string): string {
-  if (!nameOrPath.endsWith(".toml")) return nameOrPath;
-  try {
-    return readFileSync(nameOrPath, "utf8");
-  } catch (cause) {
-    throw new RangeError(`Cannot read the template of policy "language": ${(cause as Error).message}`, { cause });
-  }
-}
-
-function wholeNumber(options: PolicySpec["options"], name: string, least: number): number {
-  const value = Number(options[name]);
-  if (Number.isSafeInteger(value) && value >= least) return value;
-  throw new RangeError(`Policy option "${name}" must be a whole number of at least ${least}, found ${options[name]}`);
-}
-
-function oneOf<T extends string>(options: PolicySpec["options"], name: string, known: readonly T[]): T {
-  const found = known.find((value) => value === options[name]);
-  if (found !== undefined) return found;
-  throw new RangeError(`Policy option "${name}" must be one of ${known.join(", ")}, found ${options[name]}`);
 }
