@@ -39,10 +39,8 @@ export class Recorder {
 
   /** What was chosen at `turn`. A choice is an index into the admissible list, or a discrete action. */
   act(turn: Turn, action: { choice: number } | { value: Exclude<Action, number> }, logProb: number): void {
-    if (turn.admissible) {
-      for (const text of turn.admissible) this.#admissible.push(this.#intern(text));
-      this.#offsets.push(this.#admissible.length);
-    }
+    for (const text of turn.admissible ?? []) this.#admissible.push(this.#intern(text));
+    this.#offsets.push(this.#admissible.length);
     if (turn.actionMask) this.#masks.push(turn.actionMask);
     if ("choice" in action) this.#choices.push(action.choice);
     else if (typeof action.value === "string") this.#textActions.push(this.#intern(action.value));
@@ -76,7 +74,7 @@ export class Recorder {
         ? vectorColumn(this.#vectors)
         : { type: "text", index: Uint32Array.from(this.#texts) },
       admissible:
-        this.#offsets.length > 1
+        this.#admissible.length > 0
           ? { offsets: Uint32Array.from(this.#offsets), index: Uint32Array.from(this.#admissible) }
           : undefined,
       actionMask: this.#masks.length ? flatten(this.#masks, Uint8Array) : undefined,

@@ -172,6 +172,21 @@ test("a version that does not verify leaves the one before it in use, and the se
   expect(reports[1].refused).toContain("SHA-256");
 });
 
+test("a version in use is reported a little later, with how long it has been in use", async () => {
+  const { address, reports } = await scripted(async (stream) => {
+    await open(stream);
+    for (const frame of good.frames) await stream.send(frame);
+    await forever(stream);
+  });
+  const before = performance.now();
+  await follow(address).waitFor(0, patience);
+  expect(reports).toEqual([]);
+  while (!reports.length) await new Promise((resolve) => setTimeout(resolve, 5));
+  expect(reports[0]!.version?.counter).toBe(0n);
+  expect(reports[0]!.ageMs).toBeGreaterThan(50);
+  expect(reports[0]!.ageMs).toBeLessThanOrEqual(performance.now() - before);
+});
+
 test("a new subscription says what is held", async () => {
   const { address, requests } = await scripted(async (stream) => {
     await open(stream);

@@ -95,6 +95,8 @@ export class WeightsTimeoutError extends Error {
 const FIRST_BACKOFF_MS = 100;
 const MAX_BACKOFF_MS = 2000;
 const REPORT_TIMEOUT_MS = 5000;
+/** A version in use is reported once the other actors have had time to get it: a report costs as much as 300 KiB of weights. */
+const REPORT_DELAY_MS = 100;
 
 /** Subscribes at once. Throws TypeError or RangeError for options that cannot work. */
 export function weightsClient(options: WeightsClientOptions): WeightsClient {
@@ -120,10 +122,25 @@ export function weightsClient(options: WeightsClientOptions): WeightsClient {
       sha256: Buffer.from(held.version.sha256, "hex"),
     };
 
-  const report = (manifest: Manifest, refused = "") => {
-    const request = { subscription: manifest.subscription, version: manifest.version, refused };
+  let unreported: { manifest: Manifest; since: number } | undefined;
+
+  const report = ({ subscription, version }: Manifest, outcome: { refused: string } | { ageMs: number }) => {
     // A lost report is made good by the next one, or by the next subscription, which says what is held.
+    const request = { subscription, version, ...outcome };
     client.report(request, { timeoutMs: REPORT_TIMEOUT_MS, signal }).catch(() => {});
+  };
+
+  const reportNewest = () => {
+    if (!unreported) return;
+    const { manifest, since } = unreported;
+    unreported = undefined;
+    report(manifest, { ageMs: Math.round(performance.now() - since) });
+  };
+
+  /** The report of the newest version stands for those before it. */
+  const reportSoon = (manifest: Manifest) => {
+    if (!unreported) setTimeout(reportNewest, REPORT_DELAY_MS);
+    unreported = { manifest, since: performance.now() };
   };
 
   const accept = (manifest: Manifest, assembly: Assembly) => {
@@ -134,7 +151,7 @@ export function weightsClient(options: WeightsClientOptions): WeightsClient {
     const version = { counter: Number(counter), sha256 };
     const base = Buffer.from(manifest.baseSha256).toString("hex");
     held = { version, incarnation, weights, ...(base === "" ? {} : { base }), publishedAtMs, receivedAtMs };
-    report(manifest);
+    reportSoon(manifest);
     for (const listener of [...listeners]) {
       try {
         listener(held);
@@ -170,7 +187,8 @@ export function weightsClient(options: WeightsClientOptions): WeightsClient {
       }
     } catch (error) {
       if (error instanceof WeightsRefusedError) {
-        if (manifest) report(manifest, error.message);
+        reportNewest();
+        if (manifest) report(manifest, { refused: error.message });
         now = { ...now, refused: now.refused + 1 };
       }
       throw error;

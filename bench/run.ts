@@ -1,4 +1,4 @@
-/** Lists the benchmarks, or runs those named: `bun run bench [name…]`. Each is also a script of its own. */
+/** Lists the benchmarks, or runs those named, with options: `bun run bench [name…] [--option…]`. Each is also a script of its own. */
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -7,7 +7,10 @@ const folder = import.meta.dirname;
 const names = readdirSync(folder)
   .filter((file) => file.endsWith(".ts") && !file.endsWith(".test.ts") && file !== "run.ts")
   .map((file) => file.slice(0, -3));
-const wanted = process.argv.slice(2);
+const given = process.argv.slice(2);
+const firstOption = given.findIndex((argument) => argument.startsWith("--"));
+const wanted = firstOption < 0 ? given : given.slice(0, firstOption);
+const options = given.slice(wanted.length);
 const unknown = wanted.filter((name) => !names.includes(name));
 
 if (unknown.length) {
@@ -21,6 +24,6 @@ if (!wanted.length) {
   }
 }
 for (const name of wanted) {
-  const { status } = spawnSync(process.execPath, [join(folder, `${name}.ts`)], { stdio: "inherit" });
+  const { status } = spawnSync(process.execPath, [join(folder, `${name}.ts`), ...options], { stdio: "inherit" });
   if (status !== 0) process.exit(status ?? 1);
 }

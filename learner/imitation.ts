@@ -10,7 +10,8 @@ import { mostProbable } from "../policy/sampling.ts";
 import type { Model, Tensor } from "../policy/tensor/tensors.ts";
 import type { Trajectory } from "../proto/trajectory.ts";
 import { assembleBatch, type Batch } from "./batch.ts";
-import type { GradientEngine, GradientReading } from "./gradients.ts";
+import type { Side, TakeSteps } from "./device-trial.ts";
+import type { GradientReading } from "./gradients.ts";
 import type { ImitationRows } from "./imitation-loss.ts";
 import { type Scratch, takeLossRows } from "./losses.ts";
 import { itemCount, minibatches, type PackingOptions, shuffle } from "./minibatches.ts";
@@ -63,17 +64,21 @@ export interface Imitation {
 }
 
 /**
- * Trains the model on demonstrations and leaves the best weights in it. An abort ends it after the minibatch under way; what was
- * best until then counts.
+ * Trains the side's model on demonstrations and leaves the best weights in it, wherever it was trained. An abort ends it after
+ * the minibatch under way; what was best until then counts.
  * @throws RangeError when the demonstrations are of fewer than two tasks and seeds, DivergedError when a loss is not finite
  */
 export async function imitate(
   policy: Policy,
-  model: Model,
-  engine: GradientEngine,
+  side: Side,
   demonstrations: readonly Trajectory[],
   settings: ImitationSettings,
-  watch: { signal?: AbortSignal; onEpoch?(epoch: ImitationEpoch): void } = {},
+  watch: {
+    signal?: AbortSignal;
+    onEpoch?(epoch: ImitationEpoch): void;
+    /** Asked once, before training: where to train, given what takes the first steps on either side. */
+    choose?(take: TakeSteps): Promise<Side>;
+  } = {},
 ): Promise<Imitation> {
   const batch = assembleBatch(policy, demonstrations);
   const data: ImitationRows = {
@@ -86,6 +91,7 @@ export async function imitate(
   const trained = rowsOf(batch, (episode) => !isHeldOut[episode]);
   const shuffled = minibatches(data, trained, settings.minibatch);
   const heldOutRows = rowsOf(batch, (episode) => isHeldOut[episode] === 1);
+  const { model, engine } = (await watch.choose?.(firstSteps(data, trained, settings))) ?? side;
   const epochs: ImitationEpoch[] = [];
   let best: { epoch: ImitationEpoch; weights: Float32Array } | undefined;
   const finish = async (epoch: ImitationEpoch) => {
@@ -118,9 +124,26 @@ export async function imitate(
   } finally {
     engine.unload();
   }
-  model.load(best!.weights);
+  side.model.load(best!.weights);
   const heldOut = isHeldOut.reduce((n, held) => n + held, 0);
   return { best: best!.epoch, epochs, trained: isHeldOut.length - heldOut, heldOut };
+}
+
+function firstSteps(data: ImitationRows, rows: Uint32Array, settings: ImitationSettings): TakeSteps {
+  return async ({ model, engine }, steps) => {
+    const first = [...minibatches(data, rows, settings.minibatch)(settings.seed)].slice(0, steps);
+    let loss = 0;
+    await engine.load(data, settings, "imitation");
+    try {
+      for (const minibatch of first) {
+        loss += (await engine.gradient(minibatch)).loss;
+        await step(model, settings);
+      }
+    } finally {
+      engine.unload();
+    }
+    return { loss: loss / first.length, steps: first.length };
+  };
 }
 
 function step(model: Model, settings: ImitationSettings): number | Promise<number> {

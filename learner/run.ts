@@ -168,7 +168,7 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
       run: config.run,
       host: config.weightsHost,
       port: config.weightsPort,
-      onHeld: (actor, counter) => tracer?.used(actor, counter, Date.now()),
+      onHeld: (actor, counter, sinceMs) => tracer?.used(actor, counter, sinceMs),
       ...deps.security,
       services: [
         learnerService(

@@ -46,8 +46,8 @@ export interface WeightsServerOptions extends ServeOptions {
   run: string;
   /** Compress for subscribers that can undo it. Weights shrink by a few per cent only: for slow networks. Default false. */
   zstd?: boolean;
-  /** A subscriber reports to use a version from now on. */
-  onHeld?(actor: string, counter: number): void;
+  /** A subscriber reports to use a version, since this time (milliseconds since 1970). */
+  onHeld?(actor: string, counter: number, sinceMs: number): void;
   /** Further services on the same address. */
   services?: Implementation[];
 }
@@ -282,7 +282,8 @@ export async function weightsServer(options: WeightsServerOptions): Promise<Weig
         subscription.refusedReason = request.refused.slice(0, 500);
       } else {
         subscription.held = checkVersion(request.version);
-        if (subscription.held) options.onHeld?.(subscription.actor, Number(subscription.held.counter));
+        const sinceMs = Date.now() - request.ageMs;
+        if (subscription.held) options.onHeld?.(subscription.actor, Number(subscription.held.counter), sinceMs);
       }
       return { newestCounter: BigInt(newest?.counter ?? 0) };
     },

@@ -4,6 +4,7 @@ import type { EnvironmentSource } from "../../envs/environment.ts";
 import { environments, loadEnvironment } from "../../envs/registry.ts";
 import { estimator, resolveEstimatorOptions } from "../../learner/advantage/index.ts";
 import { type RunConfig, runSchema } from "../../learner/config.ts";
+import { type Side, type TakeSteps, TRIAL_STEPS, tryDevice, verdict } from "../../learner/device-trial.ts";
 import { gradientEngine } from "../../learner/gradient-threads.ts";
 import { type ImitationEpoch, type ImitationSettings, imitate } from "../../learner/imitation.ts";
 import { metricsFile } from "../../learner/metrics/metrics-file.ts";
@@ -13,6 +14,8 @@ import { readWeights, writeWeights } from "../../learner/weights-file.ts";
 import type { PolicyDefinition, PolicySpec } from "../../policy/policy.ts";
 import { createPolicy, firstWeights, policyDefinition, resolvePolicyOptions } from "../../policy/registry.ts";
 import { tensorProvider } from "../../policy/tensor/provider.ts";
+import type { Device } from "../../policy/tensor/tfjs/device.ts";
+import { DeviceError } from "../../policy/tensor/tfjs/queue.ts";
 import {
   ConfigError,
   type ConfigOf,
@@ -25,6 +28,7 @@ import type { Arguments } from "../arguments.ts";
 import { type Command, type CommandContext, exitCodes } from "../command.ts";
 import { readConfigFile } from "../config-file.ts";
 import { type Demonstrations, demonstrations } from "../demonstrations.ts";
+import { chooseDevice } from "../devices.ts";
 import { evaluateWeights, renderEvaluation } from "../evaluate-run.ts";
 import { everyFewSeconds } from "../every-few-seconds.ts";
 import { invocation } from "../invocation.ts";
@@ -33,8 +37,18 @@ import { openRecording, type Recording, recordedSuccesses } from "../recorded-ep
 import { resolveRunConfig } from "../run-config.ts";
 import { createRunFolder, type RunFolder, runNames, storeConfig } from "../run-folder.ts";
 
-const { run, seed, envArguments, policyOptions, initialWeights, evalEpisodes, provider, learnerThreads, passTokens } =
-  runSchema.fields;
+const {
+  run,
+  seed,
+  envArguments,
+  policyOptions,
+  initialWeights,
+  evalEpisodes,
+  provider,
+  learnerThreads,
+  device,
+  passTokens,
+} = runSchema.fields;
 
 /** What is also a setting of the run that goes on from here. */
 const shared = {
@@ -56,7 +70,7 @@ const shared = {
   policyOptions,
   initialWeights,
 } as const;
-const alsoShared = { evalEpisodes, provider, learnerThreads, passTokens } as const;
+const alsoShared = { evalEpisodes, provider, learnerThreads, device, passTokens } as const;
 
 const schema = defineConfig({
   title: "imitate",
@@ -314,6 +328,8 @@ async function train(
   const tensors = tensorProvider(run.provider);
   const model = tensors.model(policy.layout);
   const engine = gradientEngine(policy, model, run.learnerThreads, tensors.name);
+  const device = await chooseDevice(run.device, output.say.bind(output));
+  const there = device && placeOn(device, policy);
   const sinks = combineSinks([metricsFile(folder.metrics, { resumeAfter: -1 }), tensorBoardFile(folder.events)]);
   try {
     model.load(weights);
@@ -328,9 +344,20 @@ async function train(
       output.say(renderEpoch(epoch, epochMs));
     };
     const settings = settingsOf(config, run);
-    const { best, trained, heldOut } = await imitate(policy, model, engine, trajectories, settings, {
-      signal,
-      onEpoch,
+    const here = { model, engine };
+    const learn = (choose?: (take: TakeSteps) => Promise<Side>) =>
+      imitate(policy, here, trajectories, settings, { signal, onEpoch, choose });
+    const choose = async (take: TakeSteps) => {
+      const trial = await tryDevice(here, there!, take, TRIAL_STEPS);
+      const { moves, notice } = verdict(trial, device!, tensors.name, run.device === "auto");
+      output.say(notice);
+      return moves ? there! : here;
+    };
+    const { best, trained, heldOut } = await learn(there && choose).catch((error) => {
+      if (!(error instanceof DeviceError) || run.device !== "auto") throw error;
+      output.say(`${error.message}. Begins again with ${tensors.name}.`);
+      model.load(weights);
+      return learn();
     });
     if (best.epoch === 0) {
       signal.throwIfAborted(); // nothing has been learnt yet
@@ -346,9 +373,17 @@ async function train(
   } finally {
     await engine.close();
     model.dispose();
+    await there?.engine.close();
+    there?.model.dispose();
+    device?.close();
     sinks.flush();
     sinks.close();
   }
+}
+
+function placeOn(device: Device, policy: Policy): Side {
+  const model = device.model(policy.layout);
+  return { model, engine: gradientEngine(policy, model, 1, device.name) };
 }
 
 function settingsOf(config: ImitateConfig, run: RunConfig): ImitationSettings {

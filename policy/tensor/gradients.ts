@@ -71,13 +71,19 @@ export function linear(kernels: Kernels, node: Node): void {
   kernels.linearGradient(a.value, b.value, node.value, node.grad, dx, dw, dbias, m, k, n, activation, accumulate);
 }
 
-/** a is x [m, k], b is w [n, k], c is the bias. */
+/** a is x [m, k], b is w [n, k] unless w is frozen, c is the bias. */
 export function project(kernels: Kernels, node: Node): void {
-  const { a, b, c, grad, m, k, n } = node;
+  const { a, b, c, grad, m, k, n, frozen } = node;
   if (c !== null) {
     const accumulate = c.grad !== 0 ? THIRD : 0;
     const dbias = target(kernels, c);
     if (dbias !== 0) kernels.linearGradient(0, 0, 0, grad, 0, 0, dbias, m, k, n, UNARY.none, accumulate);
+  }
+  if (frozen !== null) {
+    const addX = a.grad !== 0;
+    const dx = target(kernels, a);
+    if (dx !== 0) kernels.frozenGradient(grad, frozen, dx, m, k, n, addX);
+    return;
   }
   const addW = b.grad !== 0;
   const dw = target(kernels, b);
@@ -118,6 +124,10 @@ export function sumRows(kernels: Kernels, node: Node): void {
 
 export function reshape(kernels: Kernels, node: Node): void {
   pass(kernels, node, node.a);
+}
+
+export function section(kernels: Kernels, node: Node): void {
+  node.tape.sectionGradient(node, clearedTarget(kernels, node.a));
 }
 
 /** m rows, n columns from k on. */
@@ -228,10 +238,10 @@ export function* spansOf(offsets: ArrayLike<number>): Generator<Span & { sequenc
   }
 }
 
-/** a is x [m, k], b the table [n, k], index the targets; extra holds the statistics. */
+/** a is x [m, k], b the table [n, k] unless it is frozen, index the targets; extra holds the statistics. */
 export function tokenLogProbs(kernels: Kernels, node: Node): void {
-  const { a, b, index, value, extra, grad, m, k, n } = node;
+  const { a, b, index, value, extra, grad, m, k, n, frozen } = node;
   const dx = clearedTarget(kernels, a);
-  const dtable = clearedTarget(kernels, b);
-  kernels.tokenLogProbsGradient(a.value, b.value, index!.handle, value, extra, grad, dx, dtable, m, k, n);
+  const dtable = frozen === null ? clearedTarget(kernels, b) : 0;
+  kernels.tokenLogProbsGradient(a.value, frozen ?? b.value, index!.handle, value, extra, grad, dx, dtable, m, k, n);
 }

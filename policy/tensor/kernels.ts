@@ -8,6 +8,8 @@
  * is not wanted.
  */
 
+import type { FrozenMatrix } from "./frozen.ts";
+
 /** Names a buffer, in a way only its provider understands. 0 is none. */
 export type Handle = number;
 
@@ -124,7 +126,9 @@ export interface Kernels extends Memory {
   ): void;
 
   /** out = x·wᵀ + bias, x [m, k], w [n, k], bias [n] or 0; each element sums its k products as four sums, l in sum l mod 4. */
-  project(x: Handle, w: Handle, bias: Handle, out: Handle, m: number, k: number, n: number): void;
+  project(x: Handle, w: Handle | FrozenMatrix, bias: Handle, out: Handle, m: number, k: number, n: number): void;
+  /** dx (+)= dy·w, dy [m, n], w [n, k]: the gradient of `project` with a frozen matrix. */
+  frozenGradient(dy: Handle, w: FrozenMatrix, dx: Handle, m: number, k: number, n: number, accumulate: boolean): void;
 
   /** out[i] = a[i] ∘ b[i mod period]; period is length, a row's width or 1. */
   binary(op: Binary, a: Handle, b: Handle, out: Handle, length: number, period: number): void;
@@ -265,7 +269,7 @@ export interface Kernels extends Memory {
    */
   tokenLogProbs(
     x: Handle,
-    table: Handle,
+    table: Handle | FrozenMatrix,
     targets: Handle,
     out: Handle,
     statistics: Handle,
@@ -276,7 +280,7 @@ export interface Kernels extends Memory {
   /** Adds to dx and dtable, from y = out and dy [rows, 2]. */
   tokenLogProbsGradient(
     x: Handle,
-    table: Handle,
+    table: Handle | FrozenMatrix,
     targets: Handle,
     y: Handle,
     statistics: Handle,

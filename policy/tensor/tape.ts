@@ -1,4 +1,5 @@
 import { KeyValueCache } from "./cache.ts";
+import { FrozenMatrix } from "./frozen.ts";
 import * as gradients from "./gradients.ts";
 import { type AttentionShape, BINARY, type Binary, type Handle, type Kernels, UNARY, type Unary } from "./kernels.ts";
 import { sizeOf } from "./layout.ts";
@@ -36,6 +37,8 @@ export class Node implements Tensor {
   extra: Handle = 0;
   parts: readonly Node[] = [];
   attends: AttentionShape | null = null;
+  frozen: FrozenMatrix | null = null;
+  body: ((a: Tensor) => Tensor) | null = null;
 
   constructor(tape: Tape) {
     this.tape = tape;
@@ -114,7 +117,12 @@ export class Tape implements Tensors {
     this.kernels.fill(one, 1, 1);
     if (root.grad === 0) root.grad = one;
     else this.kernels.accumulate(one, root.grad, 1); // the loss is itself a parameter
-    for (let i = this.nodeCount - 1; i >= 0; i--) {
+    this.backwardTo(0);
+  }
+
+  /** Through the newest nodes down to this one. */
+  private backwardTo(first: number): void {
+    for (let i = this.nodeCount - 1; i >= first; i--) {
       const node = this.nodes[i];
       if (node.gradient !== null && node.grad !== 0) node.gradient(this.kernels, node);
     }
@@ -281,25 +289,28 @@ export class Tape implements Tensors {
     return apart ? this.unary(code, node, 0, 0) : node;
   }
 
-  project(x: Tensor, w: Tensor, b?: Tensor): Tensor {
+  project(x: Tensor, w: Tensor | FrozenMatrix, b?: Tensor): Tensor {
     const a = this.own(x);
-    const weight = this.own(w);
+    const weight = w instanceof FrozenMatrix ? null : this.own(w);
     const bias = b === undefined ? null : this.own(b);
-    if (a.shape.length !== 2 || weight.shape.length !== 2 || a.shape[1] !== weight.shape[1]) {
-      throw shapesError("project", "x [B, I] and w [O, I]", a, weight);
-    }
-    const [n, k] = weight.shape;
-    if (bias !== null && (bias.size !== n || bias.shape.length !== 1)) {
-      throw shapesError("project", "w [O, I] and b [O]", weight, bias);
-    }
+    const [n, k] = this.checkRows("project", a, w, weight);
+    if (bias !== null && (bias.size !== n || bias.shape.length !== 1)) throw shapeError("project", `b [${n}]`, bias);
     const m = a.shape[0];
-    const node = this.result(this.matrix(m, n), m * n, gradients.project, a, weight);
+    const node = this.result(this.matrix(m, n), m * n, gradients.project, a, weight ?? a);
     this.alsoNeeds(node, bias, gradients.project);
+    node.frozen = w instanceof FrozenMatrix ? w : null;
     node.m = m;
     node.k = k;
     node.n = n;
-    this.kernels.project(a.value, weight.value, bias === null ? 0 : bias.value, node.value, m, k, n);
+    this.kernels.project(a.value, node.frozen ?? node.b.value, bias === null ? 0 : bias.value, node.value, m, k, n);
     return node;
+  }
+
+  /** x [B, I] and w [O, I], which may be frozen → [O, I] */
+  private checkRows(name: string, x: Node, w: Tensor | FrozenMatrix, weight: Node | null): readonly number[] {
+    const shape = w instanceof FrozenMatrix ? [w.rows, w.width] : weight!.shape;
+    if (x.shape.length === 2 && shape.length === 2 && x.shape[1] === shape[1]) return shape;
+    throw shapeError(name, `x [B, I] for w [${shape.join(", ")}], which is [O, I]`, x);
   }
 
   // Elementwise.
@@ -417,6 +428,48 @@ export class Tape implements Tensors {
     const x = this.own(a);
     if (sizeOf(shape) !== x.size) throw shapeError("reshape", `the size of [${shape.join(", ")}]`, x);
     return this.view(x, shape, gradients.reshape);
+  }
+
+  section(a: Tensor, body: (a: Tensor) => Tensor, recompute: boolean): Tensor {
+    const x = this.own(a);
+    const { recording } = this;
+    if (recording && !recompute) return body(x);
+    const node = this.result(x.shape, x.size, gradients.section, x);
+    node.body = body;
+    if (recording) {
+      node.needsGradient = true; // body has parameters
+      node.gradient = gradients.section;
+    }
+    this.recording = false;
+    this.apart(() => {
+      const y = this.own(body(x));
+      if (y.size !== x.size) throw shapesError("compute a section", "the shape of what goes in to come out", x, y);
+      this.kernels.unary(UNARY.none, y.value, node.value, x.size, 0, 0);
+    });
+    this.recording = recording;
+    return node;
+  }
+
+  /** The gradient of a section: its body again, recorded this time. `target` is where that of what went in goes, or 0. */
+  sectionGradient(node: Node, target: Handle): void {
+    const { a } = node;
+    this.apart((first) => {
+      const x = this.view(a, a.shape, null);
+      x.needsGradient = a.needsGradient;
+      this.own(node.body!(x)).grad = node.grad;
+      this.backwardTo(first);
+      if (target !== 0 && x.grad !== 0) this.kernels.accumulate(x.grad, target, a.size);
+    });
+  }
+
+  /** Gives back all memory and nodes that are taken meanwhile. */
+  private apart(run: (firstNode: number) => void): void {
+    const mark = this.kernels.mark();
+    const { nodeCount, listCount } = this;
+    run(nodeCount);
+    this.nodeCount = nodeCount;
+    this.listCount = listCount;
+    this.kernels.release(mark);
   }
 
   detach(a: Tensor): Tensor {
@@ -677,28 +730,26 @@ export class Tape implements Tensors {
     return node;
   }
 
-  tokenLogProbs(x: Tensor, table: Tensor, targets: Indices): Tensor {
+  tokenLogProbs(x: Tensor, table: Tensor | FrozenMatrix, targets: Indices): Tensor {
     const a = this.own(x);
-    const b = this.own(table);
+    const words = table instanceof FrozenMatrix ? null : this.own(table);
     const index = this.list(targets);
-    if (a.shape.length !== 2 || b.shape.length !== 2 || a.shape[1] !== b.shape[1]) {
-      throw shapesError("take token log-probabilities", "x [N, D] and a table [V, D]", a, b);
-    }
-    if (index.length !== a.shape[0]) {
+    const [n, k] = this.checkRows("take token log-probabilities", a, table, words);
+    const rows = a.shape[0];
+    if (index.length !== rows || (rows > 0 && index.largest >= n)) {
       throw new RangeError(
-        `Cannot take log-probabilities of ${index.length} targets: expected ${a.shape[0]}, one a row`,
+        `Cannot take token log-probabilities: expected a target below ${n} for each of ${rows} rows, found ${index.length} up to ${index.largest}`,
       );
     }
-    this.checkIndex("find targets in", index, b);
-    const rows = a.shape[0];
-    const node = this.result(this.matrix(rows, 2), 2 * rows, gradients.tokenLogProbs, a, b);
+    const node = this.result(this.matrix(rows, 2), 2 * rows, gradients.tokenLogProbs, a, words ?? a);
+    node.frozen = table instanceof FrozenMatrix ? table : null;
     node.index = index;
     node.m = rows;
-    node.k = a.shape[1];
-    node.n = b.shape[0];
+    node.k = k;
+    node.n = n;
     node.extra = this.kernels.scratch(4 * rows);
-    const { value, extra, m, k, n } = node;
-    this.kernels.tokenLogProbs(a.value, b.value, index.handle, value, extra, m, k, n);
+    const { value, extra } = node;
+    this.kernels.tokenLogProbs(a.value, node.frozen ?? node.b.value, index.handle, value, extra, rows, k, n);
     return node;
   }
 }

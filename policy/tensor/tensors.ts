@@ -5,6 +5,8 @@
  * B = rows, N = candidates or items, D = features; `offsets` are ragged: item range of row i is offsets[i] … offsets[i+1].
  */
 
+import type { FrozenMatrix } from "./frozen.ts";
+
 export interface Tensor {
   readonly shape: readonly number[];
   readonly size: number;
@@ -56,7 +58,7 @@ export interface Tensors {
   linear(x: Tensor, w: Tensor, b?: Tensor, activation?: Activation): Tensor;
 
   /** x·wᵀ + b: x [B, I], w [O, I], b [O]. Weights with a row for each output, as checkpoints of language models have them. */
-  project(x: Tensor, w: Tensor, b?: Tensor): Tensor;
+  project(x: Tensor, w: Tensor | FrozenMatrix, b?: Tensor): Tensor;
 
   /** Elementwise on equal shapes; the second operand may also be a row [D] or a scalar [1]. */
   add(a: Tensor, b: Tensor): Tensor;
@@ -115,7 +117,13 @@ export interface Tensors {
    * Log-probability of each row's target, and entropy, of softmax(x·tableᵀ): x [N, D], table [V, D] → [N, 2]. The logits lie in memory for a few
    * hundred words and rows at a time only.
    */
-  tokenLogProbs(x: Tensor, table: Tensor, targets: Indices): Tensor;
+  tokenLogProbs(x: Tensor, table: Tensor | FrozenMatrix, targets: Indices): Tensor;
+
+  /**
+   * A part of a computation, from a to a tensor of the same shape, whose memory is given back when it is done. While gradients are recorded that
+   * is so only with `recompute`: then `body` runs again for the gradient. It may use parameters, inputs and what it is given, no other tensors.
+   */
+  section(a: Tensor, body: (a: Tensor) => Tensor, recompute: boolean): Tensor;
 
   /** Stops gradients. */
   detach(a: Tensor): Tensor;

@@ -140,6 +140,9 @@ test("on WebShop an observation is told without the instruction that it repeats,
   const instruction = "Find me shoes, and price lower than 40.00 dollars";
   const page = (rest: string) => `WebShop [SEP] Instruction: [SEP] ${instruction} [SEP] ${rest}`;
   const first = text(agent.prompt({ observation: page("Search"), instruction }));
+  // Records of episodes know no difference between no list and an empty one.
+  const again = languageAgents({ ...options, template: "webshop" }).begin();
+  expect(text(again.prompt({ observation: page("Search"), instruction, admissible: [] }))).toBe(first);
   expect(first).toContain("You see this page: Search\n");
   expect(first).toContain("- search[<words to search for>]");
   expect(agent.answered("<think>.</think><action>Search[Shoes]</action>").action).toBe("search[shoes]");

@@ -233,8 +233,8 @@ class EpisodeAgent implements LanguageAgent {
   }
 
   #admissible(most: number): string {
-    const { admissible } = this.#turn!;
-    if (admissible === undefined) return this.#template.free;
+    const { admissible = [] } = this.#turn!;
+    if (admissible.length === 0) return this.#template.free;
     const lines = admissible
       .filter((action) => !this.#template.hidden.includes(action))
       .map((action) => fill(this.#template.action, { action }));

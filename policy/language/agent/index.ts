@@ -10,4 +10,4 @@ export {
 } from "./agent.ts";
 export type { Memory, PastStep } from "./memory.ts";
 export { ANSWER_FORMS, type Answer, type AnswerForm } from "./projection.ts";
-export { type AgentTemplate, agentTemplate, templateFor } from "./template.ts";
+export { type AgentTemplate, agentTemplate, templateFor, templateNames } from "./template.ts";

@@ -50,10 +50,9 @@ export interface AgentTemplate {
  */
 export function agentTemplate(nameOrText: string): AgentTemplate {
   if (Object.hasOwn(templates, nameOrText)) return templates[nameOrText]!;
-  const names = Object.keys(templates);
   if (!/[\n=]/.test(nameOrText))
     throw new RangeError(
-      `There is no agent template '${nameOrText}'${suggestion(nameOrText, names)}; built in are ${names.join(", ")}`,
+      `There is no agent template '${nameOrText}'${suggestion(nameOrText, templateNames)}; built in are ${templateNames.join(", ")}`,
     );
   let parsed: Record<string, unknown>;
   try {
@@ -64,7 +63,7 @@ export function agentTemplate(nameOrText: string): AgentTemplate {
   const { base = "plain", ...given } = parsed;
   if (typeof base !== "string" || !Object.hasOwn(templates, base))
     throw new TypeError(
-      `The agent template's "base" must be one of ${names.join(", ")}, found ${JSON.stringify(base)}`,
+      `The agent template's "base" must be one of ${templateNames.join(", ")}, found ${JSON.stringify(base)}`,
     );
   const standard = templates[base]!;
   for (const [key, value] of Object.entries(given)) {
@@ -81,6 +80,9 @@ export function agentTemplate(nameOrText: string): AgentTemplate {
   }
   return { ...standard, ...given };
 }
+
+/** Of the templates that are built in. */
+export const templateNames: readonly string[] = Object.keys(templates);
 
 /** The built-in template that suits an environment. */
 export function templateFor(environmentId: string): string {

@@ -1,5 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { initialise, type Model } from "../../tensor/index.ts";
+import { bits } from "../../tensor/conformance.ts";
+import { initialise, KernelModel, type Model } from "../../tensor/index.ts";
+import { SimdKernels } from "../../tensor/simd/kernels.ts";
 import { simdProvider } from "../../tensor/simd/provider.ts";
 import { type CausalConfig, smallConfig } from "./config.ts";
 import { draw, Generator, type SamplingOptions } from "./generate.ts";
@@ -73,6 +75,24 @@ test("probabilities of all continuations add up to one, and the entropy is their
   const expected = p.reduce((sum, x) => sum - x * Math.log(x), 0);
   for (const found of entropy) expect(found).toBeCloseTo(expected, 4);
   model.dispose();
+});
+
+test("recomputed layers give the same gradients to the bit, and need less memory", async () => {
+  const batch = packed(numbers(50, 1), numbers(70, 2));
+  const positions = Uint32Array.from({ length: 69 }, (_, i) => i + 51);
+  const gradients = [false, true].map((recompute) => {
+    const kernels = new SimdKernels();
+    const lm = causal({ ...CONFIG, windows: new Array(8).fill(0), layers: 8 }, { recompute });
+    const model = new KernelModel(kernels, lm.layout);
+    model.load(initialise(lm.layout, 1));
+    model.differentiate((t) => {
+      const { logProb, entropy } = lm.tokenLogProbs(t, batch, positions);
+      return { loss: t.add(t.mean(logProb), t.mean(entropy)) };
+    });
+    return { gradient: bits(model.gradients() as Float32Array), memory: kernels.allocated };
+  });
+  expect(gradients[1].gradient).toEqual(gradients[0].gradient);
+  expect(gradients[1].memory).toBeLessThan(gradients[0].memory / 2);
 });
 
 describe("generation", () => {

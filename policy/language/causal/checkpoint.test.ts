@@ -2,10 +2,10 @@ import { afterAll, expect, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fromF16, toFloat32 } from "../../tensor/floats.ts";
 import { encodeSafetensors, initialise } from "../../tensor/index.ts";
 import { readCheckpoint, weightsOf, writeCheckpoint } from "./checkpoint.ts";
 import { CheckpointError, smallConfig } from "./config.ts";
-import { fromF16, toFloat32 } from "./floats.ts";
 import { causalLayout } from "./model.ts";
 
 const root = mkdtempSync(join(tmpdir(), "proxima-checkpoint-"));

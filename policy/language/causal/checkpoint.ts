@@ -5,11 +5,11 @@
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { toFloat32 } from "../../tensor/floats.ts";
 import { encodeSafetensors, type ParameterSpec, parameterCount, sizeOf } from "../../tensor/index.ts";
 import { type ElementType, SafetensorsError, safetensorsHeader } from "../../tensor/safetensors.ts";
 import { type CausalConfig, CheckpointError, readConfig } from "./config.ts";
 import { type LargeFile, openLarge } from "./files.ts";
-import { toFloat32 } from "./floats.ts";
 import { causalLayout } from "./model.ts";
 
 export interface StoredTensor {

@@ -33,8 +33,10 @@ export interface CausalModel {
     positions: Uint32Array,
     options?: { temperature?: number },
   ): { logProb: Tensor; entropy: Tensor };
-  /** An empty cache for one sequence of this model. */
-  cacheShape: { layers: number; width: number };
+  /** With adapters: the same model without them, which the same run can compute too. */
+  readonly base?: CausalModel;
+  /** Of a cache for a sequence of this model: see `Model.cache`. */
+  readonly cacheShape: { layers: number; width: number };
 }
 
 /** Where a model's weights come from: its parameters, or frozen ones with adapters on them. */
@@ -42,12 +44,14 @@ export interface Weights {
   readonly layout: readonly ParameterSpec[];
   /** A norm's gain. */
   vector(t: Tensors, name: string): Tensor;
-  /** x·wᵀ (+ bias) by the name of the projection. */
+  /** x·wᵀ (+ bias) by the name of the projection, such as model.layers.0.mlp.up_proj. */
   project(t: Tensors, x: Tensor, name: string): Tensor;
   embed(t: Tensors, tokens: Int32Array): Tensor;
-  /** The table that hidden states are compared with. */
-  head(t: Tensors, x: Tensor, targets: Int32Array): Tensor;
+  /** As `Tensors.tokenLogProbs`, with the table that makes the logits. */
+  logProbs(t: Tensors, x: Tensor, targets: Int32Array): Tensor;
   logits(t: Tensors, x: Tensor): Tensor;
+  /** The weights without adapters, when there are any. */
+  readonly base?: Weights;
 }
 
 /** All parameters of a model, in the order of its computation. */
@@ -105,13 +109,23 @@ export function trainedWeights(config: CausalConfig): Weights {
       return t.project(x, t.parameter(`${name}.weight`), names.has(bias) ? t.parameter(bias) : undefined);
     },
     embed: (t, tokens) => t.gather(t.parameter("model.embed_tokens.weight"), t.indices(tokens)),
-    head: (t, x, targets) => t.tokenLogProbs(x, t.parameter(head), t.indices(targets)),
+    logProbs: (t, x, targets) => t.tokenLogProbs(x, t.parameter(head), t.indices(targets)),
     logits: (t, x) => t.project(x, t.parameter(head)),
   };
 }
 
-/** The model with all its weights trained. */
-export function causal(config: CausalConfig, weights: Weights = trainedWeights(config)): CausalModel {
+export interface CausalOptions {
+  /** All weights trained by default; `adaptedWeights` of ./lora.ts trains adapters. */
+  weights?: Weights;
+  /**
+   * Keeps of each layer only what goes in while gradients are recorded, and computes the rest again when it is needed: a third more time for an
+   * update, and a fraction of the memory. false by default.
+   */
+  recompute?: boolean;
+}
+
+export function causal(config: CausalConfig, options: CausalOptions = {}): CausalModel {
+  const { weights = trainedWeights(config), recompute = false } = options;
   const { heads, keyHeads, headWidth, layers, rmsEpsilon } = config;
 
   function block(t: Tensors, x: Tensor, layer: number, run: Run): Tensor {
@@ -157,7 +171,7 @@ export function causal(config: CausalConfig, weights: Weights = trainedWeights(c
     }
     const run: Run = { angles: t.input(angles, [tokens.length, headWidth]), offsets: t.indices(offsets), caches };
     let x = weights.embed(t, tokens);
-    for (let layer = 0; layer < layers; layer++) x = block(t, x, layer, run);
+    for (let layer = 0; layer < layers; layer++) x = t.section(x, (y) => block(t, y, layer, run), recompute);
     return t.rmsNorm(x, weights.vector(t, "model.norm.weight"), rmsEpsilon);
   }
 
@@ -178,6 +192,7 @@ export function causal(config: CausalConfig, weights: Weights = trainedWeights(c
   return {
     config,
     layout: weights.layout,
+    base: weights.base && causal(config, { weights: weights.base, recompute }),
     cacheShape: { layers, width: keyHeads * headWidth },
     hidden,
     logits: (t, x) => weights.logits(t, x),
@@ -191,7 +206,7 @@ export function causal(config: CausalConfig, weights: Weights = trainedWeights(c
       }
       const targets = Int32Array.from(positions, (position) => batch.tokens[position]);
       const before = t.gather(hidden(t, batch), t.indices(positions.map((position) => position - 1)));
-      const both = weights.head(t, temperature === 1 ? before : t.affine(before, 1 / temperature), targets);
+      const both = weights.logProbs(t, temperature === 1 ? before : t.affine(before, 1 / temperature), targets);
       const n = positions.length;
       return { logProb: t.reshape(t.columns(both, 0, 1), [n]), entropy: t.reshape(t.columns(both, 1, 2), [n]) };
     },

@@ -5,11 +5,12 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pythonWith } from "../../../proto/testing/python.ts";
-import { decodeSafetensors, type Tensor, type Tensors } from "../../tensor/index.ts";
+import { decodeSafetensors, initialise, type Tensor, type Tensors } from "../../tensor/index.ts";
 import { simdProvider } from "../../tensor/simd/provider.ts";
 import { configJson, readCheckpoint, weightsOf } from "./checkpoint.ts";
 import { readConfig } from "./config.ts";
 import { Generator } from "./generate.ts";
+import { adaptedWeights, frozenBase, type LoraOptions, loraLayout, writeAdapters } from "./lora.ts";
 import { causal } from "./model.ts";
 
 const SMALL = {
@@ -133,7 +134,21 @@ const python = pythonWith("transformers", "comparing language models with transf
 const folder = mkdtempSync(join(tmpdir(), "proxima-causal-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
+/** The case that PEFT puts adapters on which were written here. */
+const ADAPTED = CASES[5];
+const LORA: LoraOptions = { rank: 3, alpha: 5, targets: ["k_proj", "o_proj", "gate_proj"] };
+
+function adapters(): Float32Array {
+  const layout = loraLayout(readConfig({ architectures: [ADAPTED.architecture], ...ADAPTED.config }), LORA);
+  return initialise(
+    layout.map((spec) => ({ ...spec, init: { type: "normal", value: 0.3 } })),
+    1,
+  );
+}
+
 function makeCases(): string {
+  const config = readConfig({ architectures: [ADAPTED.architecture], ...ADAPTED.config });
+  writeAdapters(join(folder, `${ADAPTED.name} adapters`), config, LORA, adapters(), ADAPTED.name);
   const script = join(import.meta.dirname, "testing", "oracle.py");
   const { status, stderr } = spawnSync(python!, [script, folder], {
     input: JSON.stringify(CASES.map((each) => ({ ...each, sequences: SEQUENCES }))),
@@ -169,6 +184,18 @@ function ppoLoss(t: Tensors, logProb: Tensor, entropy: Tensor, behaviour: Float3
 describe.skipIf(!python)("like transformers", () => {
   test("makes the cases", () => {
     expect(failure).toBe("");
+  });
+
+  test("adapters written here give the logits that PEFT computes with them", async () => {
+    const checkpoint = readCheckpoint(join(folder, ADAPTED.name));
+    const lm = causal(checkpoint.config, { weights: adaptedWeights(frozenBase(checkpoint), LORA) });
+    const model = simdProvider().model(lm.layout);
+    model.load(adapters());
+    const batch = { tokens: Int32Array.from(SEQUENCES[0]), offsets: Uint32Array.of(0, 40) };
+    const { logits } = await model.evaluate((t) => ({ logits: lm.logits(t, lm.hidden(t, batch)) }));
+    const { tensors } = decodeSafetensors(readFileSync(join(folder, `${ADAPTED.name}.safetensors`)));
+    expect(distance(logits, tensors.get("adapted")!.values)).toBeLessThan(1e-4);
+    expect(distance(logits, tensors.get("logits.0")!.values)).toBeGreaterThan(0.1);
   });
 
   for (const { name } of CASES) {

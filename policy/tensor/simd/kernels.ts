@@ -1,3 +1,4 @@
+import type { FrozenMatrix } from "../frozen.ts";
 import { Heap } from "../heap.ts";
 import {
   type AdamStep,
@@ -57,7 +58,15 @@ interface Exports {
   vocabularySums: Numeric;
   vocabularyResult: Numeric;
   vocabularyGradient: Numeric;
+  unpack: Numeric;
+  projectPanel: Numeric;
+  panelGradient: Numeric;
 }
+
+/** As `unpack` numbers them. */
+const FORMATS = { BF16: 0, F16: 1, I8: 2 } as const;
+/** Bytes of a frozen matrix as float32 that are multiplied at a time: they stay in the second cache. */
+const PANEL_BYTES = 262_144;
 
 let compiled: WebAssembly.Module | undefined;
 
@@ -153,8 +162,38 @@ export class SimdKernels extends Heap implements Kernels {
     this.wasm.linearGradient(x, w, y, dy, dx, dw, dbias, m, k, n, activation, accumulate);
   }
 
-  project(x: Handle, w: Handle, bias: Handle, out: Handle, m: number, k: number, n: number): void {
-    this.wasm.project(x, w, bias, out, m, k, n);
+  project(x: Handle, w: Handle | FrozenMatrix, bias: Handle, out: Handle, m: number, k: number, n: number): void {
+    if (typeof w === "number") {
+      this.wasm.project(x, w, bias, out, m, k, n);
+      return;
+    }
+    this.panels(w, panelRows(k), (panel, from, count) => {
+      this.wasm.projectPanel(x, panel, bias === 0 ? 0 : bias + from, out + from, m, k, count, n);
+    });
+  }
+
+  frozenGradient(dy: Handle, w: FrozenMatrix, dx: Handle, m: number, k: number, n: number, accumulate: boolean): void {
+    this.panels(w, panelRows(k), (panel, from, count) => {
+      this.wasm.panelGradient(dy + from, panel, dx, m, k, count, n, accumulate || from > 0 ? 1 : 0);
+    });
+  }
+
+  /** Its rows as float32 in scratch, so many at a time. */
+  private panels(w: FrozenMatrix, rows: number, visit: (panel: Handle, from: number, count: number) => void): void {
+    const { format, width } = w;
+    const mark = this.mark();
+    const panel = this.scratch(rows * width);
+    const raw = format === "F32" ? panel : this.scratch(rows * width);
+    const scales = this.scratch(rows);
+    for (let from = 0; from < w.rows; from += rows) {
+      const count = Math.min(rows, w.rows - from);
+      const bytes = w.part(from, from + count);
+      new Uint8Array(this.f32.buffer, raw * 4, bytes.length).set(bytes);
+      if (w.scales) this.write(scales, w.scales.subarray(from, from + count));
+      if (format !== "F32") this.wasm.unpack(FORMATS[format], raw, scales, panel, count, width);
+      visit(panel, from, count);
+    }
+    this.release(mark);
   }
 
   binary(op: Binary, a: Handle, b: Handle, out: Handle, length: number, period: number): void {
@@ -372,7 +411,7 @@ export class SimdKernels extends Heap implements Kernels {
 
   tokenLogProbs(
     x: Handle,
-    table: Handle,
+    table: Handle | FrozenMatrix,
     targets: Handle,
     out: Handle,
     statistics: Handle,
@@ -380,18 +419,15 @@ export class SimdKernels extends Heap implements Kernels {
     width: number,
     vocabulary: number,
   ): void {
-    this.within(ATTENTION_BLOCK * VOCABULARY_PART, (workspace) => {
-      for (let from = 0; from < vocabulary; from += VOCABULARY_PART) {
-        const count = Math.min(VOCABULARY_PART, vocabulary - from);
-        this.wasm.vocabularySums(x, table + from * width, targets, statistics, workspace, rows, width, from, count);
-      }
+    this.parts(table, width, vocabulary, (part, workspace, from, count) => {
+      this.wasm.vocabularySums(x, part, targets, statistics, workspace, rows, width, from, count);
     });
     this.wasm.vocabularyResult(statistics, out, rows);
   }
 
   tokenLogProbsGradient(
     x: Handle,
-    table: Handle,
+    table: Handle | FrozenMatrix,
     targets: Handle,
     y: Handle,
     statistics: Handle,
@@ -402,14 +438,29 @@ export class SimdKernels extends Heap implements Kernels {
     width: number,
     vocabulary: number,
   ): void {
+    this.parts(table, width, vocabulary, (part, workspace, from, count) => {
+      const dpart = dtable === 0 ? 0 : dtable + from * width;
+      // biome-ignore format: in the order of the kernel
+      this.wasm.vocabularyGradient(
+        x, part, targets, statistics, y, dy, dx, dpart, workspace, rows, width, from, count,
+      );
+    });
+  }
+
+  /** VOCABULARY_PART rows of a table at a time, and a workspace for the logits of some rows. */
+  private parts(
+    table: Handle | FrozenMatrix,
+    width: number,
+    vocabulary: number,
+    visit: (part: Handle, workspace: Handle, from: number, count: number) => void,
+  ): void {
     this.within(ATTENTION_BLOCK * VOCABULARY_PART, (workspace) => {
+      if (typeof table !== "number") {
+        this.panels(table, VOCABULARY_PART, (panel, from, count) => visit(panel, workspace, from, count));
+        return;
+      }
       for (let from = 0; from < vocabulary; from += VOCABULARY_PART) {
-        const count = Math.min(VOCABULARY_PART, vocabulary - from);
-        const at = from * width;
-        // biome-ignore format: in the order of the kernel
-        this.wasm.vocabularyGradient(
-          x, table + at, targets, statistics, y, dy, dx, dtable === 0 ? 0 : dtable + at, workspace, rows, width, from, count,
-        );
+        visit(table + from * width, workspace, from, Math.min(VOCABULARY_PART, vocabulary - from));
       }
     });
   }
@@ -438,4 +489,8 @@ export class SimdKernels extends Heap implements Kernels {
     );
     return norm;
   }
+}
+
+function panelRows(width: number): number {
+  return Math.max(4, Math.floor(PANEL_BYTES / (4 * width)) & -4);
 }

@@ -589,6 +589,9 @@ export abstract class TfjsKernels implements Kernels {
   project(): never {
     return refuseLanguageModels(this.name);
   }
+  frozenGradient(): never {
+    return refuseLanguageModels(this.name);
+  }
   rmsNorm(): never {
     return refuseLanguageModels(this.name);
   }

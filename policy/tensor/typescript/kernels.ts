@@ -1,3 +1,4 @@
+import type { FrozenMatrix } from "../frozen.ts";
 import { Heap } from "../heap.ts";
 import {
   type AdamStep,
@@ -104,14 +105,33 @@ export class TypeScriptKernels extends Heap implements Kernels {
     if (dx !== 0) this.matmul(dy, w, dx, 1, m, n, k, false, true, (accumulate & FIRST) !== 0);
   }
 
-  project(x: Handle, w: Handle, bias: Handle, out: Handle, m: number, k: number, n: number): void {
-    const f = this.f32;
-    for (let i = 0; i < m; i++) {
-      for (let j = 0; j < n; j++) {
-        const y = dotOf(f, x + i * k, w + j * k, k);
-        f[out + i * n + j] = bias === 0 ? y : y + f[bias + j];
+  project(x: Handle, w: Handle | FrozenMatrix, bias: Handle, out: Handle, m: number, k: number, n: number): void {
+    this.within(w, (matrix) => {
+      const f = this.f32;
+      for (let i = 0; i < m; i++) {
+        for (let j = 0; j < n; j++) {
+          const y = dotOf(f, x + i * k, matrix + j * k, k);
+          f[out + i * n + j] = bias === 0 ? y : y + f[bias + j];
+        }
       }
+    });
+  }
+
+  frozenGradient(dy: Handle, w: FrozenMatrix, dx: Handle, m: number, k: number, n: number, accumulate: boolean): void {
+    this.within(w, (matrix) => this.matmul(dy, matrix, dx, 1, m, n, k, false, false, accumulate));
+  }
+
+  /** A matrix in memory, for a frozen one only as long as this takes. */
+  private within(w: Handle | FrozenMatrix, use: (matrix: Handle) => void): void {
+    if (typeof w === "number") {
+      use(w);
+      return;
     }
+    const mark = this.mark();
+    const matrix = this.scratch(w.rows * w.width);
+    w.copyTo(this.f32.subarray(matrix, matrix + w.rows * w.width), 0, w.rows);
+    use(matrix);
+    this.release(mark);
   }
 
   binary(op: Binary, a: Handle, b: Handle, out: Handle, length: number, period: number): void {
@@ -573,7 +593,7 @@ export class TypeScriptKernels extends Heap implements Kernels {
 
   tokenLogProbs(
     x: Handle,
-    table: Handle,
+    table: Handle | FrozenMatrix,
     targets: Handle,
     out: Handle,
     statistics: Handle,
@@ -581,12 +601,14 @@ export class TypeScriptKernels extends Heap implements Kernels {
     width: number,
     vocabulary: number,
   ): void {
-    tokenLogProbs(this.f32, this.i32, x, table, targets, out, statistics, rows, width, vocabulary);
+    this.within(table, (words) => {
+      tokenLogProbs(this.f32, this.i32, x, words, targets, out, statistics, rows, width, vocabulary);
+    });
   }
 
   tokenLogProbsGradient(
     x: Handle,
-    table: Handle,
+    table: Handle | FrozenMatrix,
     targets: Handle,
     y: Handle,
     statistics: Handle,
@@ -597,8 +619,10 @@ export class TypeScriptKernels extends Heap implements Kernels {
     width: number,
     vocabulary: number,
   ): void {
-    const { f32, i32 } = this;
-    tokenLogProbsGradient(f32, i32, x, table, targets, y, statistics, dy, dx, dtable, rows, width, vocabulary);
+    this.within(table, (words) => {
+      const { f32, i32 } = this;
+      tokenLogProbsGradient(f32, i32, x, words, targets, y, statistics, dy, dx, dtable, rows, width, vocabulary);
+    });
   }
 
   adam(weights: Handle, gradients: Handle, m: Handle, v: Handle, length: number, step: AdamStep): number {

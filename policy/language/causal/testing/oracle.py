@@ -3,7 +3,8 @@
     python oracle.py FOLDER < cases.json
 
 Of each case {name, architecture, config, sequences, ...} writes FOLDER/name (the model) and FOLDER/name.safetensors with
-`logits.<i>` of each sequence, `gradient.<parameter>` of the PPO loss over all tokens but the first of each, and `greedy` tokens.
+`logits.<i>` of each sequence, `gradient.<parameter>` of the PPO loss over all tokens but the first of each, and `greedy` tokens; with adapters in the folder
+"FOLDER/name adapters", the `adapted` logits of the first sequence by PEFT.
 """
 import json
 import sys
@@ -56,4 +57,11 @@ for case in json.load(sys.stdin):
             torch.tensor([prompt]), max_new_tokens=24, do_sample=False, eos_token_id=None, pad_token_id=0
         )
     results["greedy"] = answer[0, len(prompt) :].float()
+    adapters = folder / f"{case['name']} adapters"
+    if adapters.exists():
+        import peft
+
+        adapted = peft.PeftModel.from_pretrained(model, adapters).eval()
+        with torch.no_grad():
+            results["adapted"] = adapted(torch.tensor([case["sequences"][0]])).logits[0]
     save_file({name: value.contiguous() for name, value in results.items()}, folder / f"{case['name']}.safetensors")

@@ -119,3 +119,9 @@ export function project(x: u32, w: u32, bias: u32, out: u32, m: i32, k: i32, n: 
   const width = <usize>k << 2;
   dots(at(x), width, at(w), width, at(out), <usize>n << 2, at(bias), m, k, n, 1);
 }
+
+/** Columns of `project`: w holds `count` of its n rows, bias and out begin at the first of them. */
+export function projectPanel(x: u32, w: u32, bias: u32, out: u32, m: i32, k: i32, count: i32, n: i32): void {
+  const width = <usize>k << 2;
+  dots(at(x), width, at(w), width, at(out), <usize>n << 2, at(bias), m, k, count, 1);
+}

@@ -1,7 +1,8 @@
 export { adam, sumOfSquares } from "./adam";
 export { attention, attentionGradient } from "./attention";
-export { project } from "./dots";
+export { project, projectPanel } from "./dots";
 export { accumulate, binary, binaryGradient, fill, unary, unaryGradient } from "./elementwise";
+export { panelGradient, unpack } from "./frozen";
 export { linear, linearGradient } from "./linear";
 export { matmul } from "./matmul";
 export {

@@ -1,4 +1,4 @@
-import type { ElementType } from "../../tensor/safetensors.ts";
+import type { ElementType } from "./safetensors.ts";
 
 /** Stored floats, little-endian and perhaps unaligned, as float32. */
 export function toFloat32(bytes: Uint8Array, dtype: ElementType, target: Float32Array): void {
