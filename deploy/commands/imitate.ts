@@ -11,7 +11,7 @@ import { metricsFile } from "../../learner/metrics/metrics-file.ts";
 import { combineSinks } from "../../learner/metrics/sink.ts";
 import { tensorBoardFile } from "../../learner/metrics/tensorboard.ts";
 import { readWeights, writeWeights } from "../../learner/weights-file.ts";
-import type { PolicyDefinition, PolicySpec } from "../../policy/policy.ts";
+import type { Policy, PolicyDefinition, PolicySpec } from "../../policy/policy.ts";
 import { createPolicy, firstWeights, policyDefinition, resolvePolicyOptions } from "../../policy/registry.ts";
 import { tensorProvider } from "../../policy/tensor/provider.ts";
 import type { Device } from "../../policy/tensor/tfjs/device.ts";

@@ -31,7 +31,7 @@ export function wholeNumber(options: Options, name: string, least: number): numb
   throw new RangeError(`Policy option "${name}" must be a whole number of at least ${least}, found ${options[name]}`);
 }
 
-function oneOf<T extends string>(options: Options, name: string, known: readonly T[]): T {
+export function oneOf<T extends string>(options: Options, name: string, known: readonly T[]): T {
   const found = known.find((value) => value === options[name]);
   if (found !== undefined) return found;
   throw new RangeError(`Policy option "${name}" must be one of ${known.join(", ")}, found ${options[name]}`);
