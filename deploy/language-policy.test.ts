@@ -2,6 +2,9 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { appendFileSync, cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Episode } from "../actors/episode.ts";
+import { Table } from "../actors/play.ts";
+import { loadEnvironment } from "../envs/registry.ts";
 import { runSchema } from "../learner/config.ts";
 import { readWeights, writeWeights } from "../learner/weights-file.ts";
 import { readConfig, writeCheckpoint } from "../policy/language/causal/index.ts";
@@ -137,6 +140,23 @@ describe("imitate with a language model that is not there yet", () => {
     await expect(readWeights("theirs.safetensors", ours)).rejects.toThrow(
       `trained on the base with SHA-256 ${theirs.base}`,
     );
+  });
+
+  test("an episode whose prompt does not fit has no result, saying why", async () => {
+    const policy = await open({ model: "runs/first/model", promptTokens: 2 });
+    const { source } = await loadEnvironment(letters, { listed: true });
+    const model = defaultProvider().model(policy.layout);
+    const table = new Table(policy, model, { greedy: false });
+    const lineage = { runSeed: 0, iteration: 0, group: 0, member: 0 };
+    const episode = new Episode(source.create(), policy, lineage, { stepTimeoutMs: 1000 });
+    await episode.reset({ task: "0", seed: 0 });
+    table.seat(episode);
+    expect(await table.tick()).toEqual([episode]);
+    expect(episode.finish().outcome).toMatchObject({
+      type: "noResult",
+      reason: expect.stringContaining("prompt failed: A prompt may have 2 tokens"),
+    });
+    model.dispose();
   });
 
   test("its weights can be the base of adapters, which then are all that is trained and sent", async () => {
