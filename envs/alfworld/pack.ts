@@ -92,7 +92,7 @@ export class GamePack {
   /** @param bytes a whole pack; kept, not copied. Throws RangeError when it is damaged or of another version. */
   constructor(bytes: Uint8Array) {
     const magic = new TextDecoder().decode(bytes.subarray(0, 8));
-    if (magic !== MAGIC) throw new RangeError(`not a pack of games: expected "${MAGIC}" at its beginning`);
+    if (magic !== MAGIC) throw new RangeError(`not a pack of games of this version: expected "${MAGIC}" at its beginning`);
     const digest = createHash("sha256").update(bytes.subarray(40)).digest();
     if (bytes.length < 44 || !digest.equals(bytes.subarray(8, 40))) {
       throw new RangeError("the pack of games is damaged: its SHA-256 does not match; delete it to have it made anew");
