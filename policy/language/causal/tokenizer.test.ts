@@ -84,6 +84,8 @@ test("a tokenizer that does not fit is refused with what is wrong", () => {
   expect(() => readTokenizer(empty)).toThrow("it is not JSON");
   const made = tokenizer(ours.json, ours.config);
   expect(() => made.chat([])).toThrow("has no chat template");
+  const strict = tokenizer(ours.json, ours.config, "{{ raise_exception('roles must alternate') }}");
+  expect(() => strict.chat([])).toThrow("Cannot render the chat template of the tokenizer: roles must alternate");
   expect(() => checkTokenizer(made, 329, "models/small")).toThrow(
     "The tokenizer in models/small does not belong to its model: it has tokens up to 329, the vocabulary in config.json has 329",
   );
