@@ -1,8 +1,9 @@
 /**
- * Collecting CartPole without learning: two rollout actors that play with a network of 64 × 64 and send their episodes over NATS to
- * a learner that takes them in, beside Gymnasium's vector environments in one process, each with the number of environments (16 or 64)
+ * Collecting without learning: two rollout actors that play with a network of 64 × 64 and send their episodes over NATS to a
+ * learner that takes them in, beside Gymnasium's vector environments in one program, each with the number of environments (16 or 64)
  * at which it is faster; and the same with the environment in yet another process, beside RLlib's external environment and OpenEnv's server
- * with their own clients. Everybody has two cores. All weights are the first ones, so everybody's episodes are some 22 steps long.
+ * with their own clients. Everybody has two cores. All weights are the first ones: episodes of CartPole are some 22 steps long, of
+ * Pendulum 200.
  *   bun bench/collection.ts [--quick] [--rounds N] [--only TEXT]
  */
 import { mkdtempSync, rmSync } from "node:fs";
@@ -15,7 +16,8 @@ import { peerPython, peerScript, pinned } from "./peers/python.ts";
 import { benchOptions, type Comparison, type Figures, type Measure, sideBySide } from "./peers/side-by-side.ts";
 
 const options = benchOptions("collection", { rounds: 3, quickRounds: 1 });
-const seconds = options.quick ? 2 : 4;
+const seconds = options.quick ? 2 : 3;
+const iterations = 8;
 const CORES = "0,1";
 const proxima = join(import.meta.dirname, "../deploy/proxima.ts");
 
@@ -23,6 +25,8 @@ const measures = (goal?: number): Measure[] => [
   { figure: "envStepsPerSecond", unit: "env steps/s", better: "more", goal },
   { figure: "meanReturn", unit: "mean return", better: "same" },
 ];
+
+const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 /**
  * Groups of one have nothing to be compared with: under GRPO they carry no signal, and nothing is learned. The rate is taken from the
@@ -42,7 +46,7 @@ async function collect(environment: readonly string[], groups: number, iteration
     const envSteps = Number(last.envSteps) - Number(first.envSteps);
     return {
       envStepsPerSecond: (1000 * envSteps) / (last.atMs - first.atMs),
-      meanReturn: envSteps / (groups * (seen.length - 3)),
+      meanReturn: mean(seen.slice(3).map(({ values }) => (values as Record<string, number>)["episode/return"]!)),
     };
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -56,43 +60,54 @@ async function peer(list: string, script: string, settings: object): Promise<Fig
   return { envStepsPerSecond: envStepsPerSecond!, meanReturn: meanReturn! };
 }
 
-const here = () => collect(["--env", "cartpole"], 2000, options.quick ? 8 : 12);
-
 /** Gymnasium's CartPole in a Python process, through the EnvironmentService. */
 async function elsewhere(): Promise<Figures> {
   const server = await startServer(peerPython("torch"), CORES);
   try {
-    return await collect(["--env", "remote", "--env.address", server.address], 400, options.quick ? 8 : 12);
+    return await collect(["--env", "remote", "--env.address", server.address], 400, iterations);
   } finally {
     await server.stop();
   }
 }
 
 const gymnasium = `Gymnasium ${pinned("torch", "gymnasium")}`;
-function vector(kind: "sync" | "async", policy: "network" | "random", envs: number, goal?: number): Comparison {
+const worlds = {
+  CartPole: { id: "CartPole-v1", settings: ["--env", "cartpole"], groups: 2000 },
+  Pendulum: { id: "Pendulum-v1", settings: ["--env", "pendulum"], groups: 400 },
+};
+
+function vector(
+  name: keyof typeof worlds,
+  kind: "sync" | "async",
+  policy: "network" | "random",
+  envs: number,
+  goal?: number,
+): Comparison {
+  const { id, settings, groups } = worlds[name];
   return {
-    name: "Collecting",
+    name,
     peer: `${gymnasium}, ${kind}, ${envs} environments, ${policy === "network" ? "network" : "random actions"}`,
     measures: measures(goal),
-    ours: here,
-    theirs: () => peer("torch", "collect_gymnasium.py", { vector: kind, policy, envs }),
+    ours: () => collect(settings, groups, iterations),
+    theirs: () => peer("torch", "collect_gymnasium.py", { world: id, vector: kind, policy, envs }),
   };
 }
 
 await sideBySide(options, [
-  vector("async", "network", 16, 10),
-  vector("async", "random", 16, 10),
-  vector("sync", "network", 64),
-  vector("sync", "random", 64),
+  vector("CartPole", "async", "network", 16, 10),
+  vector("CartPole", "async", "random", 16),
+  vector("CartPole", "sync", "network", 64),
+  vector("Pendulum", "async", "network", 16, 10),
+  vector("Pendulum", "sync", "network", 64),
   {
-    name: "Collecting from another process",
+    name: "CartPole in another process",
     peer: `RLlib ${pinned("torch", "ray")}, external environment`,
     measures: measures(20),
     ours: elsewhere,
     theirs: async () => peer("torch", "collect_rllib_external.py", { port: await freePort() }),
   },
   {
-    name: "Collecting from another process",
+    name: "CartPole in another process",
     peer: `OpenEnv ${pinned("openenv", "openenv-core")}, 16 sessions, random actions`,
     measures: measures(),
     ours: elsewhere,

@@ -95,7 +95,7 @@ if (!without.includes("torch")) {
 
 let hasTitle = false;
 for (const width of WIDTHS) {
-  const work = await networkWork(`${width} × ${width}`, ROWS * minibatches, minibatches, 1);
+  const work = await networkWork(`${width} × ${width}`, ROWS * minibatches, minibatches);
   const count = parameterCount(work.policy.layout);
   if (count > largest * 1.2) break;
   const ms: number[] = [];

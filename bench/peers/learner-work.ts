@@ -37,20 +37,19 @@ export interface LearnerWork {
 
 export async function learnerWork(name: WorkName): Promise<LearnerWork> {
   return name === "text"
-    ? completed(await readText(MINIBATCHES * 512), MINIBATCHES, 4)
-    : networkWork(name, MINIBATCHES * 256, MINIBATCHES, 4);
+    ? completed(await readText(MINIBATCHES * 512), MINIBATCHES)
+    : networkWork(name, MINIBATCHES * 256, MINIBATCHES);
 }
 
 /** @param name two hidden layers of which size, such as "64 × 64" */
-export function networkWork(name: string, count: number, minibatches: number, epochs: number): Promise<LearnerWork> {
-  return completed(readNumbers(name, count), minibatches, epochs);
+export function networkWork(name: string, count: number, minibatches: number): Promise<LearnerWork> {
+  return completed(readNumbers(name, count), minibatches);
 }
 
 /** With what the first weights make of the rows. */
 async function completed(
   { policy, data }: { policy: Policy; data: PpoRows },
   minibatches: number,
-  epochs: number,
 ): Promise<LearnerWork> {
   const { count } = data.rows;
   const weights = initialise(policy.layout, 1);
@@ -61,7 +60,7 @@ async function completed(
   data.oldLogProbs.set(logProbs!);
   if (values) data.valueTargets = values.map((value, i) => value + between(2 * count + i));
   const options: UpdateOptions = {
-    epochs,
+    epochs: 1,
     minibatch: count / minibatches,
     learningRate: 1e-3,
     adamBeta1: 0.9,

@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { deflateRawSync, inflateRawSync } from "node:zlib";
 import { decodeData, encodeData } from "../../proto/data.ts";
-import { compileFile, type Game, type GameFile, openGame, textsOf } from "./game.ts";
+import type { CompiledGame } from "./compile.ts";
+import { compileFile, type Game, type GameFile, type GameTexts, openGame, textsOf } from "./game.ts";
 import { type PackedGame, packGame, unpackGame } from "./packed-game.ts";
 
 /**
@@ -37,7 +38,7 @@ interface Header {
   }[];
 }
 
-/** @param source kept in the pack, to tell later whether it is stale */
+/** @param source kept in the pack, to tell later whether it is stale. Throws Error for a game that cannot be played, naming it. */
 export function packGames(games: Iterable<{ name: string; file: GameFile }>, source: string): Uint8Array {
   const header: Header = { source, domains: [], grammars: [], games: [] };
   const compiled: Uint8Array[] = [];
@@ -49,7 +50,7 @@ export function packGames(games: Iterable<{ name: string; file: GameFile }>, sou
   for (const { name, file } of games) {
     const texts = textsOf(file);
     const { domain, grammar, task, walkthrough } = texts;
-    const bytes = encodeData(packGame(compileFile(file, texts)), `the game ${name}`, MAX_GAME_BYTES);
+    const bytes = encodeData(packGame(compiledAs(name, file, texts)), `the game ${name}`, MAX_GAME_BYTES);
     const packed = deflateRawSync(bytes, dictionary ? { dictionary } : {});
     dictionary ??= bytes.slice(0, DICTIONARY_BYTES);
     compiled.push(packed);
@@ -69,6 +70,14 @@ export function packGames(games: Iterable<{ name: string; file: GameFile }>, sou
   const hash = createHash("sha256");
   for (const part of body) hash.update(part);
   return Buffer.concat([new TextEncoder().encode(MAGIC), hash.digest(), ...body]);
+}
+
+function compiledAs(name: string, file: GameFile, texts: GameTexts): CompiledGame {
+  try {
+    return compileFile(file, texts);
+  } catch (cause) {
+    throw new Error(`cannot pack the game ${name}: ${cause instanceof Error ? cause.message : cause}`, { cause });
+  }
 }
 
 /** An opened pack. Games come out of it one by one. */
