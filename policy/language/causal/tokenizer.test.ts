@@ -1,5 +1,5 @@
 /** Against Hugging Face's own libraries: the same tokens and prompts from the same folders. */
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -8,6 +8,8 @@ import { pythonWith } from "../../../proto/testing/python.ts";
 import { CheckpointError } from "./config.ts";
 import { checkTokenizer, readTokenizer, tokenizer } from "./tokenizer.ts";
 import { trainTokenizer, writeTokenizer } from "./train-tokenizer.ts";
+
+setDefaultTimeout(60_000); // for machines that do much else at the same time
 
 const CONVERSATIONS = [
   [{ role: "user", content: "look around" }],
