@@ -2,6 +2,7 @@
  * Broadcast of weights on this machine, in one run: `bun bench/weights.ts [--quick]`.
  *   1. 1 MiB to 32 subscribers: milliseconds from publish() to the last one verified and applied (budget 100), beside plain TCP.
  *   2. 64 MiB to 8 subscribers: MB/s over all of them, against the same bytes over plain TCP without hashing.
+ *   3. Adapters of rank 16 for all projections of a language model of 0.5 B parameters (35 MB) to 8 subscribers: milliseconds.
  * Subscribers live in processes of their own, several to a process, as many processes as there are cores.
  */
 import { type ChildProcess, spawn } from "node:child_process";
@@ -12,6 +13,7 @@ import { createInterface } from "node:readline";
 import { weightsServer } from "../learner/weights-server.ts";
 
 const MiB = 1 << 20;
+const ADAPTER_BYTES = 35_192_832; // as bench/language.ts counts them
 const quick = process.argv.includes("--quick");
 const processes = Math.max(1, Math.min(4, availableParallelism()));
 const script = new URL("testing/subscribers.ts", import.meta.url).pathname;
@@ -100,4 +102,8 @@ const grpc = rate(median(await broadcast(64 * MiB, 8, rounds)));
 const tcp = rate(median(await plainTcp(64 * MiB, 8, rounds)));
 console.log(
   `64 MiB to 8 subscribers: ${grpc.toFixed(0)} MB/s hashed and verified, plain TCP ${tcp.toFixed(0)} MB/s (ratio ${(grpc / tcp).toFixed(2)})`,
+);
+const adapters = await broadcast(ADAPTER_BYTES, 8, rounds);
+console.log(
+  `${(ADAPTER_BYTES / 1e6).toFixed(0)} MB of adapters to 8 subscribers: median ${median(adapters).toFixed(0)} ms until the last one applied them`,
 );

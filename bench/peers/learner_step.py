@@ -1,6 +1,6 @@
 """
-PyTorch's side of bench/learner.ts: the same networks, weights, rows, minibatches and losses on the CPU. Minibatches of text are cut
-beforehand, which Proxima does while it is measured.
+PyTorch's side of bench/learner.ts and bench/gpu.ts: the same networks, weights, rows, minibatches and losses, on the CPU or, told `gpu`,
+on a GPU if there is one. Minibatches of text are cut beforehand, which Proxima does while it is measured.
 """
 
 import json
@@ -14,6 +14,8 @@ from torch.nn import functional as F
 
 s = json.loads(sys.argv[1])
 torch.set_num_threads(s["threads"])
+device = torch.device("cuda" if s.get("gpu") and torch.cuda.is_available() else "cpu")
+torch.set_default_device(device)
 with open(s["folder"] + "/work.json") as file:
     work = json.load(file)
 data = np.fromfile(s["folder"] + "/work.bin", np.uint8)
@@ -22,7 +24,7 @@ options = work["options"]
 
 def array(entry):
     end = entry["offset"] + 4 * entry["length"]
-    values = torch.from_numpy(data[entry["offset"] : end].view(entry["type"]))
+    values = torch.from_numpy(data[entry["offset"] : end].view(entry["type"])).to(device)
     return values if entry["type"] == "float32" else values.long()
 
 
@@ -146,4 +148,6 @@ if is_text:
     with_rows(few)
 else:
     few["observation/values"] = few["observation/values"].reshape(s["forwardRows"], -1)
-print(json.dumps({"type": "measured", "loss": loss, "updateMs": update_ms, "forwardUs": 1e6 * fastest(forward) / 100}))
+forward_us = 1e6 * fastest(forward) / 100
+where = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
+print(json.dumps({"type": "measured", "loss": loss, "updateMs": update_ms, "forwardUs": forward_us, "device": where}))

@@ -66,6 +66,7 @@ export interface SmallConfig {
   hidden: number;
   layers: number;
   heads: number;
+  /** 1 by default: what generation reads most of is the cache of keys and values. */
   keyHeads?: number;
   /** 8/3 of hidden, rounded up to a multiple of 16, by default. */
   intermediate?: number;
@@ -74,7 +75,7 @@ export interface SmallConfig {
 
 /** A Qwen2 with tied embeddings, for small models trained from nothing. Throws RangeError when heads do not divide it. */
 export function smallConfig(small: SmallConfig): CausalConfig {
-  const { vocabulary, hidden, layers, heads, keyHeads = heads, contextLimit } = small;
+  const { vocabulary, hidden, layers, heads, keyHeads = 1, contextLimit } = small;
   const intermediate = small.intermediate ?? Math.ceil((hidden * 8) / 3 / 16) * 16;
   const config: CausalConfig = {
     architecture: "Qwen2ForCausalLM",
@@ -114,7 +115,7 @@ export function readConfig(json: unknown): CausalConfig {
   }
   const hidden = count(json, "hidden_size");
   const heads = count(json, "num_attention_heads");
-  const layers = count(json, "num_hidden_layers");
+  const layers = count(json, "num_hidden_layers", undefined, 1, 4096);
   const context = count(json, "max_position_embeddings", qwen ? 32_768 : 2048);
   const { ropeTheta, ropeScaling, contextLimit } = readRope(json, context);
   const attentionBias = json.attention_bias === true;
@@ -239,11 +240,11 @@ function isRecord(value: unknown): value is Json {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function count(json: Json, key: string, standard?: number, least = 1): number {
+function count(json: Json, key: string, standard?: number, least = 1, most = 2 ** 24): number {
   const value = json[key] ?? standard;
-  if (typeof value === "number" && Number.isSafeInteger(value) && value >= least && value < 2 ** 31) return value;
+  if (typeof value === "number" && Number.isSafeInteger(value) && value >= least && value <= most) return value;
   throw new CheckpointError(
-    `Cannot read config.json: expected ${key} to be an integer of at least ${least}, found ${JSON.stringify(value ?? null)}`,
+    `Cannot read config.json: expected ${key} to be an integer from ${least} to ${most}, found ${JSON.stringify(value ?? null)}`,
   );
 }
 
