@@ -5,7 +5,7 @@
 import type { Action, Environment, Transition, Turn } from "../envs/environment.ts";
 import { mix32 } from "../envs/random.ts";
 import { clampToBox } from "../policy/acting.ts";
-import type { EpisodeEncoder, Policy } from "../policy/policy.ts";
+import type { Answer, DialogueEncoder, EpisodeEncoder, Policy } from "../policy/policy.ts";
 import type { RowsBuilder } from "../policy/rows.ts";
 import type { Outcome, Steps } from "../proto/trajectory.ts";
 import { Recorder } from "./recorder.ts";
@@ -93,6 +93,35 @@ export class Episode {
     );
   }
 
+  /** With a language policy: what the model is to answer, asked once a step. Nothing where that cannot be said: the episode has ended. */
+  context(): Int32Array | undefined {
+    try {
+      return this.#dialogue.context(this.#turn!);
+    } catch (error) {
+      this.#fail("prompt", error);
+    }
+  }
+
+  /**
+   * The action that was read from the answer goes to the environment as it is, admissible or not: what it makes of words that mean
+   * nothing is part of the task. The step is valid where the answer names an action and the environment takes it.
+   */
+  answer(answer: Answer): void | Promise<void> {
+    const { action, valid } = this.#dialogue.answered(answer.tokens);
+    const space = this.#environment.spec.action;
+    const given = space.type === "text" ? action.slice(0, space.maxLength).toWellFormed() : action;
+    this.#recorder.answer(this.#turn!, given, answer);
+    return this.#guard(
+      "step",
+      () => this.#environment.step(given),
+      (transition) => this.#advance({ ...transition, valid: valid && transition.valid !== false }),
+    );
+  }
+
+  get #dialogue(): DialogueEncoder {
+    return this.#encoder as DialogueEncoder;
+  }
+
   /** Ends it from outside, without result. */
   abandon(reason: string): void {
     this.#outcome ??= { type: "noResult", reason };
@@ -151,7 +180,7 @@ export class Episode {
   }
 }
 
-function withDeadline<T>(promise: Promise<T>, timeoutMs: number, what: string): Promise<T> {
+export function withDeadline<T>(promise: Promise<T>, timeoutMs: number, what: string): Promise<T> {
   let timer: ReturnType<typeof setTimeout>;
   const deadline = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`${what} took longer than ${timeoutMs} ms`)), timeoutMs);

@@ -1,6 +1,7 @@
 /** Writes an episode down as it is played: the columns of `Steps`, each string once. */
 import type { Action, Turn } from "../envs/environment.ts";
-import type { Steps } from "../proto/trajectory.ts";
+import type { Answer } from "../policy/policy.ts";
+import type { Steps, TokenColumn } from "../proto/trajectory.ts";
 
 export class Recorder {
   #count = 0;
@@ -13,6 +14,7 @@ export class Recorder {
   #choices: number[] = [];
   #vectorActions: Float32Array[] = [];
   #textActions: number[] = [];
+  #answers: Answer[] = [];
   #logProbs: number[] = [];
   #rewards: number[] = [];
   #valid: number[] = [];
@@ -37,15 +39,23 @@ export class Recorder {
 
   /** What was chosen at `turn`. A choice is an index into the admissible list, or a discrete action. */
   act(turn: Turn, action: { choice: number } | { value: Exclude<Action, number> }, logProb: number): void {
-    if (turn.admissible) {
-      for (const text of turn.admissible) this.#admissible.push(this.#intern(text));
-      this.#offsets.push(this.#admissible.length);
-    }
+    for (const text of turn.admissible ?? []) this.#admissible.push(this.#intern(text));
+    this.#offsets.push(this.#admissible.length);
     if (turn.actionMask) this.#masks.push(turn.actionMask);
     if ("choice" in action) this.#choices.push(action.choice);
     else if (typeof action.value === "string") this.#textActions.push(this.#intern(action.value));
     else this.#vectorActions.push(action.value);
     this.#logProbs.push(logProb);
+  }
+
+  /** An action that a language model gave in words, and the answer it was read from. */
+  answer(turn: Turn, action: string, answer: Answer): void {
+    this.#answers.push(answer);
+    this.act(
+      turn,
+      { value: action },
+      answer.logProbs.reduce((sum, logProb) => sum + logProb, 0),
+    );
   }
 
   result(reward: number, valid: boolean): void {
@@ -64,11 +74,12 @@ export class Recorder {
         ? vectorColumn(this.#vectors)
         : { type: "text", index: Uint32Array.from(this.#texts) },
       admissible:
-        this.#offsets.length > 1
+        this.#admissible.length > 0
           ? { offsets: Uint32Array.from(this.#offsets), index: Uint32Array.from(this.#admissible) }
           : undefined,
       actionMask: this.#masks.length ? flatten(this.#masks, Uint8Array) : undefined,
       actions: this.#actions(),
+      ...(this.#answers.length ? { tokens: tokenColumn(this.#answers) } : {}),
       logProbs: Float32Array.from(this.#logProbs),
       rewards: Float64Array.from(this.#rewards),
       valid: Uint8Array.from(this.#valid),
@@ -89,6 +100,18 @@ export class Recorder {
     }
     return id;
   }
+}
+
+function tokenColumn(answers: readonly Answer[]): TokenColumn {
+  const offsets = new Uint32Array(answers.length + 1);
+  for (const [t, { tokens }] of answers.entries()) offsets[t + 1] = offsets[t]! + tokens.length;
+  const values = new Int32Array(offsets[answers.length]!);
+  const logProbs = new Float32Array(values.length);
+  for (const [t, answer] of answers.entries()) {
+    values.set(answer.tokens, offsets[t]);
+    logProbs.set(answer.logProbs, offsets[t]);
+  }
+  return { offsets, values, logProbs };
 }
 
 function vectorColumn(rows: readonly Float32Array[]): { type: "vector"; width: number; values: Float32Array } {

@@ -9,9 +9,9 @@ export const Rollout = defineKind({
   name: "rollout",
   module: import.meta.url,
   /** Takes what differs from the defaults; its name and its broker are those of the actor. */
-  create(settings: Partial<Omit<ActorConfig, "name" | "nats" | "natsCredentials">>, context) {
-    const { name, bus } = context;
-    const values = { ...settings, name };
+  create(settings: Partial<Omit<ActorConfig, "name" | "nats" | "natsCredentials" | "secrets">>, context) {
+    const { name, bus, security, weights = "" } = context;
+    const values = { weights, ...settings, name };
     const { config } = resolveConfig(actorSchema, [{ source: `arguments of actor ${name}`, values }]);
     const stop = new AbortController();
     let says = "joins the run";
@@ -19,7 +19,7 @@ export const Rollout = defineKind({
       says = message;
       context.log(message);
     };
-    const playing = runActor(config, { bus, provider: tensorProvider(config.provider), log }, stop.signal);
+    const playing = runActor(config, { bus, provider: tensorProvider(config.provider), security, log }, stop.signal);
     playing.catch((error) => {
       if (!stop.signal.aborted) context.fail(error);
     });

@@ -75,6 +75,7 @@ async function play(
     run: state.run,
     actor: config.name,
     encoding: state.weightsEncoding,
+    accept: { base: policy.base },
     ...security,
   });
   try {

@@ -20,7 +20,14 @@ import {
 import { connect, type Security, StatusError, status } from "../proto/grpc.ts";
 import { checkRunName } from "../proto/subjects.ts";
 import type { WeightsVersion } from "../proto/trajectory.ts";
-import { type Assembly, assemble, encodings, type WeightsEncoding, WeightsRefusedError } from "../proto/weights.ts";
+import {
+  type Acceptance,
+  type Assembly,
+  assemble,
+  encodings,
+  type WeightsEncoding,
+  WeightsRefusedError,
+} from "../proto/weights.ts";
 import { hasZstd } from "../proto/zstd.ts";
 
 export interface WeightsClientOptions extends Security {
@@ -31,8 +38,8 @@ export interface WeightsClientOptions extends Security {
   actor: string;
   /** Default f32. bf16 halves the bytes and rounds the weights. */
   encoding?: WeightsEncoding;
-  /** Parameters to make room for at most. */
-  maxParameters?: number;
+  /** What is taken, and what refused. */
+  accept?: Acceptance;
   /** Hears of every change of connection, refusals included. */
   onStatus?: (status: WeightsClientStatus) => void;
 }
@@ -43,6 +50,8 @@ export interface HeldWeights {
   /** The learner process that published it; counters compare only within one. */
   readonly incarnation: string;
   readonly weights: Float32Array;
+  /** Hex SHA-256 of what they build on, where they are not whole. */
+  readonly base?: string;
   readonly publishedAtMs: number;
   readonly receivedAtMs: number;
 }
@@ -140,7 +149,8 @@ export function weightsClient(options: WeightsClientOptions): WeightsClient {
     const receivedAtMs = Date.now();
     const publishedAtMs = manifest.published ? timestampMs(manifest.published) : receivedAtMs;
     const version = { counter: Number(counter), sha256 };
-    held = { version, incarnation, weights, publishedAtMs, receivedAtMs };
+    const base = Buffer.from(manifest.baseSha256).toString("hex");
+    held = { version, incarnation, weights, ...(base === "" ? {} : { base }), publishedAtMs, receivedAtMs };
     reportSoon(manifest);
     for (const listener of [...listeners]) {
       try {
@@ -165,7 +175,7 @@ export function weightsClient(options: WeightsClientOptions): WeightsClient {
           if (manifest.run !== run) {
             throw new WeightsRefusedError(`Cannot take weights: they must be of run ${run}, found "${manifest.run}"`);
           }
-          assembly = assemble(manifest, options.maxParameters);
+          assembly = assemble(manifest, options.accept);
         } else if (frame.case === "chunk" && manifest && assembly) {
           assembly.push(frame.value);
           if (!assembly.complete) continue;

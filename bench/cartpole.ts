@@ -29,7 +29,7 @@ const PPO = {
 };
 
 const proxima = join(import.meta.dirname, "../deploy/proxima.ts");
-const options = benchOptions("cartpole", { rounds: 3, quickRounds: 1 }, { cores: "2" });
+const options = benchOptions("cartpole", { rounds: 2, quickRounds: 1 }, { cores: "2" });
 const cores = Number(options.extra.cores);
 const onCores = cores === 1 ? "0" : `0-${cores - 1}`;
 

@@ -1,8 +1,8 @@
 /**
- * A run on several hosts under faults: actors, hosts, broker and learner killed and frozen, links cut and slow, a full disk, corrupted and
+ * A run on several hosts under faults: actors, nodes, hosts, broker and learner killed and frozen, links cut and slow, a full disk, corrupted and
  * repeated messages, environments that throw, hang and leak. Seeded and bounded in time; at the end every episode is accounted
  * for and the metrics are bit for bit those of an undisturbed run.
- *   bun bench/chaos.ts [--faults 1000] [--minutes 15] [--hosts 3] [--seed 1] [--json]
+ *   bun bench/chaos.ts [--faults 1000] [--minutes 15] [--hosts 3] [--nodes 2] [--seed 1] [--json]
  */
 import { parseArgs } from "node:util";
 import { findBroker } from "../deploy/broker.ts";
@@ -14,6 +14,7 @@ const { values } = parseArgs({
     faults: { type: "string", default: "1000" },
     minutes: { type: "string", default: "15" },
     hosts: { type: "string", default: "3" },
+    nodes: { type: "string", default: "2" },
     seed: { type: "string", default: "1" },
     json: { type: "boolean", default: false },
   },
@@ -34,7 +35,7 @@ function shown({ faults, episodes, memory, starts, broken, ...report }: ChaosRep
       Object.entries(memory).map(([role, { first, last, max }]) => [role, ...[first, last, max].map(mebibytes)]),
     ),
     `${injected} faults in ${report.minutes.toFixed(1)} min on ${report.hosts} hosts${report.separateHosts ? " with networks of their own" : " on one loopback"}; ${report.iterations} iterations.`,
-    `Started: learner ${starts.learner}, broker ${starts.broker}, actors ${starts.actors} times (${starts.reapedForMemory} ended for their memory).`,
+    `Started: learner ${starts.learner}, broker ${starts.broker}, actors ${starts.actors}, nodes ${starts.nodes} times (${starts.reapedForMemory} ended for their memory).`,
     `${episodes.started} episodes started = ${episodes.trained} trained + dropped (${dropped.join(", ") || "none"}) + ${episodes.inFlight} in flight.`,
     broken.length
       ? `BROKEN:\n${broken.join("\n")}`
@@ -50,6 +51,7 @@ const report = await chaos({
   minutes: Number(values.minutes),
   seed: Number(values.seed),
   actorHosts: Number(values.hosts),
+  nodeHosts: Number(values.nodes),
   log: (line) => console.error(line),
 });
 console.log(values.json ? JSON.stringify(report) : shown(report));

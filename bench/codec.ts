@@ -3,7 +3,7 @@
  */
 import { gunzipSync, gzipSync } from "node:zlib";
 import { decodeTrajectory, encodeTrajectory } from "../proto/codec.ts";
-import { textTrajectory, vectorTrajectory } from "../proto/testing/trajectories.ts";
+import { languageTrajectory, textTrajectory, vectorTrajectory } from "../proto/testing/trajectories.ts";
 import type { Trajectory } from "../proto/trajectory.ts";
 
 /** JSON has no typed arrays: they become plain ones, and are made again. */
@@ -15,10 +15,19 @@ function fromJson(bytes: Uint8Array): Trajectory {
   const { observations, actions, admissible } = t.steps;
   if (observations.type === "text") observations.index = Uint32Array.from(observations.index);
   else observations.values = Float32Array.from(observations.values);
-  actions.values = Int32Array.from(actions.values);
+  if (actions.type === "text") actions.index = Uint32Array.from(actions.index);
+  else actions.values = Int32Array.from(actions.values);
   if (admissible)
     t.steps.admissible = { offsets: Uint32Array.from(admissible.offsets), index: Uint32Array.from(admissible.index) };
   t.steps.logProbs = Float32Array.from(t.steps.logProbs);
+  if (t.steps.tokens) {
+    const { offsets, values, logProbs } = t.steps.tokens;
+    t.steps.tokens = {
+      offsets: Uint32Array.from(offsets),
+      values: Int32Array.from(values),
+      logProbs: Float32Array.from(logProbs),
+    };
+  }
   t.steps.rewards = Float64Array.from(t.steps.rewards);
   t.steps.valid = Uint8Array.from(t.steps.valid);
   return t;
@@ -36,6 +45,7 @@ function medianMicroseconds(act: () => unknown, rounds = 400): number {
 
 const rows = [
   ["text, 50 steps", textTrajectory(50)],
+  ["language, 50 steps", languageTrajectory(50)],
   ["cart-pole, 500 steps", vectorTrajectory(500)],
 ] as const;
 

@@ -6,7 +6,7 @@ setDefaultTimeout(60_000); // for machines that do much else at the same time
 
 for (const target of targets) {
   test(`${target.name}: good inputs are taken, damaged ones decoded or refused, none crashes`, async () => {
-    for (const seed of target.seeds) expect(() => target.decode(seed)).not.toThrow();
+    for (const seed of target.seeds) await target.decode(seed);
     const inputs = 400 * Math.min(10, target.weight);
     // How long each takes, and memory, are judged by `bun bench/fuzz.ts`, where nothing else runs.
     const { accepted, refused, problems } = await fuzz(target, inputs, 7, Number.POSITIVE_INFINITY);

@@ -9,6 +9,11 @@ import { ConfigError, resolveConfig } from "../proto/config.ts";
 import { parseArguments } from "./arguments.ts";
 import { playAsActor } from "./play-as-actor.ts";
 
+if (process.argv[2] === "--version") {
+  const { default: packageJson } = await import("../package.json", { with: { type: "json" } });
+  console.log(packageJson.version);
+  process.exit(0);
+}
 const stop = new AbortController();
 const isSupervised = process.env.PROXIMA_SUPERVISED === "1";
 process.on("SIGTERM", () => stop.abort());

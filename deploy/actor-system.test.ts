@@ -250,6 +250,20 @@ describe.skipIf(!broker)("actors", () => {
     await expect(counter.info()).rejects.toBeInstanceOf(NoSuchActorError);
   });
 
+  test("leave nothing behind when whoever spawns them dies half-way, and their name is free", async () => {
+    const name = fresh();
+    await (await system.spawn(Counter, { start: 0 }, on("shared"))).ready(); // from here on the node takes such actors
+    const script = join(import.meta.dir, "../actors/system/testing/die-while-spawning.ts");
+    const spawner = Bun.spawn([process.execPath, script, broker.url, "shared", name], { stderr: "inherit" });
+    await spawner.exited;
+    expect(spawner.signalCode).toBe("SIGKILL");
+    const dropped = `drops the request for actor ${name}: whoever spawned it died`;
+    await shared.until(({ type, message }) => type === "notice" && String(message).startsWith(dropped));
+    expect((await system.list()).filter((actor) => actor.name === name)).toEqual([]);
+    const counter = await system.spawn(Counter, { start: 5 }, on("shared", { name }));
+    expect(await counter.count()).toBe(5);
+  });
+
   test("end at once when killed, whatever they do", async () => {
     const counter = await system.spawn(Counter, { start: 0 }, on("shared"));
     const { pid } = await counter.who();

@@ -11,6 +11,7 @@ import { actorSchema } from "../actors/config.ts";
 import { runSchema } from "../learner/config.ts";
 import { subjects } from "../proto/subjects.ts";
 import { parseArguments } from "./arguments.ts";
+import { command as relay } from "./commands/relay.ts";
 import { secretFiles } from "./secrets/layout.ts";
 
 setDefaultTimeout(60_000);
@@ -18,7 +19,7 @@ setDefaultTimeout(60_000);
 const root = resolve(import.meta.dirname, "..");
 const tools = join(root, ".cache/deploy-tools");
 const tool = (name: string) => join(tools, name);
-const haveTools = ["helm", "manifests", "compose"].every((name) => existsSync(tool(name)));
+const haveTools = ["helm", "manifests", "compose", "scaledobjects.yaml"].every((name) => existsSync(tool(name)));
 if (!haveTools)
   console.warn("Skipping the checks of Helm chart and Compose file: run deploy/ci/tools.sh (needs Go) first.");
 const folder = mkdtempSync(join(tmpdir(), "proxima-charts-"));
@@ -67,13 +68,25 @@ describe.skipIf(!haveTools)("the Helm chart", () => {
       "a broker that is there, and no autoscaling",
       ["--set", "nats.enabled=false,natsUrl=nats://b:4222,actors.autoscaling.enabled=false"],
     ],
-  ])("with %s gives manifests that are the Kubernetes API's, field by field", (_, args) => {
+    ["relays", ["--set", "relay.enabled=true"]],
+  ])("with %s gives manifests that are the Kubernetes API's and KEDA's, field by field", (_, args) => {
     const { out, status, err } = template(...args);
     expect(status, err).toBe(0);
-    const checked = run(tool("manifests"), [], { input: out });
+    const checked = run(tool("manifests"), [tool("scaledobjects.yaml")], { input: out });
     expect(checked.err).toBe("");
-    const unknown = checked.out.split("\n").filter((line) => line.startsWith("unknown"));
-    expect(unknown.filter((line) => line !== "unknown ScaledObject")).toEqual([]);
+    expect(checked.out.split("\n").filter((line) => line.startsWith("unknown"))).toEqual([]);
+  });
+
+  test("would be refused by KEDA's own schema with a field that KEDA does not know, or a number as text", () => {
+    const { out } = template();
+    const check = (from: string, to: string) => {
+      expect(out).toContain(from);
+      return run(tool("manifests"), [tool("scaledobjects.yaml")], { input: out.replace(from, to) }).err;
+    };
+    expect(check("pollingInterval:", "pollInterval:")).toContain('unknown field "spec.pollInterval"');
+    expect(check("minReplicaCount: 1", 'minReplicaCount: "1"')).toContain(
+      "spec.minReplicaCount in body must be of type",
+    );
   });
 
   test("refuses values that do not exist or do not fit, and a chart without a broker", () => {
@@ -126,8 +139,10 @@ describe.skipIf(!haveTools)("the Helm chart", () => {
   });
 
   test("runs everything without root, privileges, a writable root or the API's token", () => {
-    const pods = manifests().filter(({ kind }) => kind === "Deployment" || kind === "StatefulSet");
-    expect(pods).toHaveLength(2);
+    const pods = manifests("--set", "relay.enabled=true").filter(
+      ({ kind }) => kind === "Deployment" || kind === "StatefulSet",
+    );
+    expect(pods).toHaveLength(3);
     for (const { spec } of pods) {
       const pod = spec.template.spec;
       expect(pod.automountServiceAccountToken).toBe(false);
@@ -152,6 +167,41 @@ describe.skipIf(!haveTools)("the Helm chart", () => {
     const { folder: _n, access: _a, ...node } = of("node");
     expect(paths("StatefulSet", "learner")).toEqual(Object.values(learner).sort());
     expect(paths("Deployment", "actors")).toEqual(Object.values(node).sort());
+  });
+
+  test("puts relays between learner and actors where they are wanted: settings that exist, the role's secrets, no way around", () => {
+    expect(manifests().filter(({ metadata }) => metadata.name.includes("relay"))).toEqual([]);
+    const all = manifests("--set", "relay.enabled=true,relay.port=7500,relay.replicas=3");
+    const { replicas, template } = find(all, "Deployment", "relay").spec;
+    expect(replicas).toBe(3);
+    const { command, args } = template.spec.containers[0];
+    expect([...command, args[0]]).toEqual(["proxima", "relay"]);
+    const { settings } = parseArguments(args.slice(1), relay.schema);
+    expect(settings).toMatchObject({
+      upstream: "walk-proxima-learner:7400",
+      run: "run-1",
+      host: "0.0.0.0",
+      port: "7500",
+    });
+    for (const key of Object.keys(settings)) expect(Object.keys(relay.schema.fields)).toContain(key);
+    const { folder: _, ...files } = secretFiles("").of("relay");
+    const items: { path: string }[] = template.spec.volumes.at(-1).secret.items;
+    expect(items.map(({ path }) => path).sort()).toEqual(Object.values(files).sort());
+
+    const actor = find(all, "Deployment", "actors").spec.template.spec.containers[0].args;
+    expect(actor).toContain("--weights=walk-proxima-relay:7500");
+    const labels = { "app.kubernetes.io/component": "relay" };
+    const peers = (policy: string, side: "ingress" | "egress") =>
+      find(all, "NetworkPolicy", policy).spec[side].flatMap(
+        (rule: Record<string, { podSelector?: { matchLabels: Record<string, string> } }[] | undefined>) =>
+          (rule.from ?? rule.to ?? []).map((peer) => peer.podSelector!.matchLabels["app.kubernetes.io/component"]),
+      );
+    expect(find(all, "Service", "relay").spec.selector).toMatchObject(labels);
+    expect(peers("learner", "ingress")).toEqual(["relay"]);
+    expect(peers("relay", "ingress")).toEqual(["actor"]);
+    expect(peers("relay", "egress")).toEqual(["learner"]);
+    expect(peers("actors", "egress")).toContain("relay");
+    expect(peers("actors", "egress")).not.toContain("learner");
   });
 
   test("lets nobody reach actors, and only actors reach the learner", () => {

@@ -4,7 +4,7 @@ import { decodeHeartbeat, goneAfterMs } from "../policy/heartbeat.ts";
 import { decodeRunState, runStateKey } from "../policy/run-state.ts";
 import type { Bus } from "../proto/bus/bus.ts";
 import { LearnerService, Phase } from "../proto/gen/proxima/v1/learner_pb.ts";
-import { connect } from "../proto/grpc.ts";
+import { connect, type Security } from "../proto/grpc.ts";
 import { runsBucket, subjects as subjectsOf } from "../proto/subjects.ts";
 
 export interface ClusterNode {
@@ -80,11 +80,16 @@ export class ClusterObserver {
   readonly #bus: Bus;
   readonly #system: ActorSystem;
   readonly #patienceMs: number;
+  readonly #security: Security | undefined;
 
-  /** @param patienceMs a learner that does not answer within this long counts as gone */
-  constructor(bus: Bus, patienceMs: number) {
+  /**
+   * @param patienceMs a learner that does not answer within this long counts as gone
+   * @param security for calls to learners
+   */
+  constructor(bus: Bus, patienceMs: number, security?: Security) {
     this.#bus = bus;
     this.#patienceMs = patienceMs;
+    this.#security = security;
     this.#system = new ActorSystem(bus);
   }
 
@@ -150,7 +155,7 @@ export class ClusterObserver {
   async #learner(run: string): Promise<ClusterRun["learner"]> {
     const entry = await (await this.#bus.keyValue(subjectsOf(run).stateBucket)).get(runStateKey);
     if (!entry) return undefined;
-    const { client, close } = connect(LearnerService, decodeRunState(entry.value).weights);
+    const { client, close } = connect(LearnerService, decodeRunState(entry.value).weights, this.#security);
     try {
       const status = await client.status({}, { timeoutMs: this.#patienceMs });
       if (status.run !== run) return undefined; // another learner has the address now

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { agentTemplate } from "../policy/language/agent/index.ts";
 import { runCommandLine } from "./command-line.ts";
 import { commands } from "./commands.ts";
 
@@ -45,6 +46,12 @@ describe("the command line", () => {
   test("lists policies and estimators with their options", async () => {
     expect((await type("help", "policies")).out).toMatch(/--policy mlp: .*\n +--policy\./);
     expect((await type("help", "estimators")).out).toContain("--credit.tau 0.1");
+    const [, ...files] = (await type("help", "templates")).out.split("# --template ");
+    for (const file of files) {
+      const name = file.split("\n", 1)[0]!;
+      expect(agentTemplate(file.slice(name.length))).toEqual(agentTemplate(name));
+    }
+    expect(files).toHaveLength(3);
   });
 
   test("suggests the nearest command and setting, and exits with 2", async () => {

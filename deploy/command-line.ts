@@ -20,6 +20,7 @@ export async function runCommandLine(argv: readonly string[], streams: Streams, 
     const topics = await import("./help-topics.ts");
     if (rest[0] === "policies") streams.out(`${topics.policiesHelp()}\n`);
     else if (rest[0] === "estimators") streams.out(`${topics.estimatorsHelp()}\n`);
+    else if (rest[0] === "templates") streams.out(`${topics.templatesHelp()}\n`);
     else streams.out(`${overview()}\n`);
     return exitCodes.ok;
   }
@@ -58,7 +59,7 @@ function overview(): string {
     "Usage: proxima COMMAND [--key value]…",
     "",
     ...Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(width)}  ${summary}`),
-    `  ${"help".padEnd(width)}  this; help COMMAND: its settings; help policies, help estimators: what there is`,
+    `  ${"help".padEnd(width)}  this; help COMMAND: its settings; help policies, help estimators, help templates: what there is`,
   ].join("\n");
 }
 

@@ -40,9 +40,7 @@ export function evaluateRun(
   options: Options & { checkpoint?: number },
 ): Promise<RunEvaluation> {
   return evaluatePolicy(config, options, async (policy) => {
-    const { weights, counters } = await new CheckpointStore(folder.checkpoints, policy.layout, 1).read(
-      options.checkpoint,
-    );
+    const { weights, counters } = await new CheckpointStore(folder.checkpoints, policy, 1).read(options.checkpoint);
     return { weights, about: { iteration: counters.iteration, envSteps: counters.envSteps } };
   });
 }
@@ -50,7 +48,7 @@ export function evaluateRun(
 /** A file of weights, with the environment and the policy of a run's configuration. */
 export function evaluateWeights(config: RunConfig, path: string, options: Options): Promise<WeightsEvaluation> {
   return evaluatePolicy(config, options, async (policy) => ({
-    weights: await readWeights(path, policy.layout),
+    weights: await readWeights(path, policy),
     about: { weights: path },
   }));
 }

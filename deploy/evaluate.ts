@@ -39,7 +39,7 @@ export interface Evaluation {
 }
 
 /** Keeps evaluation's randomness apart from training's. */
-const EVALUATION = 0xe7a1;
+export const EVALUATION = 0xe7a1;
 /** Episodes side by side: enough to batch inference, few enough to hold in memory. */
 const sideBySide = 128;
 

@@ -1,5 +1,6 @@
-/** `proxima help policies` and `proxima help estimators`: what the registries hold, with the options of each. */
+/** `proxima help policies`, `help estimators` and `help templates`: what there is to choose from, as one writes it. */
 import { estimators } from "../learner/advantage/index.ts";
+import { type AgentTemplate, agentTemplate, templateNames } from "../policy/language/agent/index.ts";
 import { builtInPolicies } from "../policy/registry.ts";
 
 interface Described {
@@ -14,6 +15,21 @@ export function policiesHelp(): string {
 
 export function estimatorsHelp(): string {
   return describe("estimator", "credit", Object.values(estimators));
+}
+
+/** Each template as the file that a user would write: what to copy and change. */
+export function templatesHelp(): string {
+  const files = templateNames.map((name) => `# --template ${name}\nbase = "${name}"\n${asToml(agentTemplate(name))}`);
+  return `# Prompts of language models; {names} stand for what is told. A file needs the parts that differ only.\n\n${files.join("\n\n")}`;
+}
+
+function asToml(template: AgentTemplate): string {
+  return Object.entries(template)
+    .map(([part, value]) => {
+      const isLong = typeof value === "string" && value.includes("\n");
+      return `${part} = ${isLong ? `'''\n${value}'''` : JSON.stringify(value)}`;
+    })
+    .join("\n");
 }
 
 function describe(key: string, prefix: string, described: readonly Described[]): string {

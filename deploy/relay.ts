@@ -37,10 +37,17 @@ export async function relay(options: RelayOptions): Promise<Relay> {
   const { run, upstream, upstreamSecurity, name, onWeights, onStatus, ...serving } = options;
   const server = await weightsServer({ run, ...serving });
   // As f32, from which any other encoding follows with the same hash that the learner's own has.
-  const client = weightsClient({ ...upstreamSecurity, address: upstream, run, actor: name, onStatus });
+  const client = weightsClient({
+    ...upstreamSecurity,
+    address: upstream,
+    run,
+    actor: name,
+    accept: { base: "any" },
+    onStatus,
+  });
   client.onWeights((held) => {
-    const { version, weights, incarnation, publishedAtMs } = held;
-    server.publish({ counter: version.counter, weights, incarnation, publishedAtMs });
+    const { version, weights, base, incarnation, publishedAtMs } = held;
+    server.publish({ counter: version.counter, weights, base, incarnation, publishedAtMs });
     onWeights?.(held);
   });
   return {

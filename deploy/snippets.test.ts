@@ -1,7 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
+import { checkEnvironment, renderReport } from "../envs/check.ts";
+import type { EnvironmentDefinition } from "../envs/environment.ts";
 import { type Fields, resolveConfig } from "../proto/config.ts";
 import { parseArguments } from "./arguments.ts";
 import { commands } from "./commands.ts";
@@ -20,12 +22,25 @@ const ofLanguage = (...languages: string[]) =>
   all.filter(({ language, tags }) => languages.includes(language) && !tags.includes("fragment"));
 
 describe("the documentation", () => {
-  test("shows TypeScript that type-checks", () => {
+  test("shows TypeScript that type-checks", async () => {
     const found = ofLanguage("ts", "typescript");
     if (found.length === 0) return;
-    const problems = typeErrors(found);
-    expect(problems).toBe("");
+    expect(await inProject(found, typeErrors)).toBe("");
   }, 60_000);
+
+  test("shows environments that conform", async () => {
+    const found = ofLanguage("ts").filter(
+      ({ text }) => /export default \w+;/.test(text) && text.includes("EnvironmentDefinition ="),
+    );
+    expect(found.length).toBeGreaterThan(0);
+    await inProject(found, async (files) => {
+      for (const file of files) {
+        const { default: definition } = (await import(file)) as { default: EnvironmentDefinition };
+        const report = await checkEnvironment(definition);
+        expect(report.ok, renderReport(report)).toBe(true);
+      }
+    });
+  });
 
   test("shows commands and settings that exist", async () => {
     for (const { place, text } of ofLanguage("sh", "bash", "shell", "console")) {
@@ -47,31 +62,37 @@ describe("the documentation", () => {
   });
 });
 
-/** What tsc says about the snippets, each taken as a file in the project's root. */
-function typeErrors(found: readonly Snippet[]): string {
+/** Each snippet as a file that imports as if it lay in the project's root; they are gone afterwards. */
+async function inProject<T>(found: readonly Snippet[], use: (files: string[]) => T | Promise<T>): Promise<T> {
   mkdirSync(join(root, ".cache"), { recursive: true });
   const folder = mkdtempSync(join(root, ".cache", "snippets-"));
   try {
     const files = found.map(({ place, text }) => {
-      const name = `${place.replace(/[^A-Za-z0-9]+/g, "-")}.ts`;
-      writeFileSync(join(folder, name), `${text.replaceAll(/(from|import\() ?"\.\//g, `$1 "${root}/`)}\nexport {};\n`);
-      return name;
+      const file = join(folder, `${place.replace(/[^A-Za-z0-9]+/g, "-")}.ts`);
+      writeFileSync(file, `${text.replaceAll(/(from|import\() ?"\.\//g, `$1 "${root}/`)}\nexport {};\n`);
+      return file;
     });
-    const config = {
-      extends: join(root, "tsconfig.json"),
-      compilerOptions: { noUnusedLocals: false },
-      files,
-      include: [],
-    };
-    writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(config));
-    const { stdout, stderr } = spawnSync(process.execPath, ["x", "tsc", "--noEmit", "-p", folder], {
-      cwd: root,
-      encoding: "utf8",
-    });
-    return `${stdout}${stderr}`.trim();
+    return await use(files);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** What tsc says about files of one folder. */
+function typeErrors(files: readonly string[]): string {
+  const folder = dirname(files[0]!);
+  const config = {
+    extends: join(root, "tsconfig.json"),
+    compilerOptions: { noUnusedLocals: false },
+    files,
+    include: [],
+  };
+  writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(config));
+  const { stdout, stderr } = spawnSync(process.execPath, ["x", "tsc", "--noEmit", "-p", folder], {
+    cwd: root,
+    encoding: "utf8",
+  });
+  return `${stdout}${stderr}`.trim();
 }
 
 describe("snippets()", () => {
@@ -103,7 +124,7 @@ describe("snippets()", () => {
     expect(proximaCommands(script)).toEqual([["eval", "--run", "a b"], ["env", "list"], ["help"]]);
   });
 
-  test("typeErrors() sees a wrong snippet and accepts a right one", () => {
+  test("typeErrors() sees a wrong snippet and accepts a right one", async () => {
     const right = {
       place: "a.md:1",
       language: "ts",
@@ -111,7 +132,7 @@ describe("snippets()", () => {
       text: 'import type { Turn } from "./envs/environment.ts";\nconst turn: Turn = { observation: "hall" };',
     };
     const wrong = { ...right, place: "a.md:9", text: "const n: number = 'text';" };
-    expect(typeErrors([right])).toBe("");
-    expect(typeErrors([right, wrong])).toContain("a-md-9.ts(1,7)");
+    expect(await inProject([right], typeErrors)).toBe("");
+    expect(await inProject([right, wrong], typeErrors)).toContain("a-md-9.ts(1,7)");
   }, 60_000);
 });

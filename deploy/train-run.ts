@@ -1,4 +1,5 @@
 /** A learner with everything around it: the run's folder, its metrics and what is shown of them. Used by `dev` and `learner`. */
+import { existsSync } from "node:fs";
 import { dirname } from "node:path";
 import type { RunConfig } from "../learner/config.ts";
 import { metricsFile } from "../learner/metrics/metrics-file.ts";
@@ -14,6 +15,8 @@ import { keepNotice } from "./notices.ts";
 import type { Output } from "./output.ts";
 import { colours, liveView, noColours, ProgressState, type ProgressView, plainView } from "./progress-view.ts";
 import type { RunFolder } from "./run-folder.ts";
+import { secretFiles } from "./secrets/layout.ts";
+import { secretsFolder } from "./secrets/role-secrets.ts";
 import type { Ui } from "./ui/server.ts";
 import { serveUiBeside } from "./ui/ui-thread.ts";
 
@@ -84,7 +87,7 @@ export async function trainRun(options: TrainRunOptions) {
             resumedFrom,
           });
           if (resumedFrom !== undefined) note(`Resumes at iteration ${resumedFrom}.`);
-          if (config.ui) ui = await servePage(folder, config.uiPort, output);
+          if (config.ui) ui = await servePage(folder, config.uiPort, security && viewerSecrets(config.secrets), output);
           if (!output.json) view = viewOf(state, output);
         },
         onIteration: ({ iteration, envSteps, values, timing, lag }) => {
@@ -108,9 +111,14 @@ export async function trainRun(options: TrainRunOptions) {
 }
 
 /** A page that cannot be served is no reason not to train. */
-async function servePage(folder: RunFolder, port: number, output: Output): Promise<Ui | undefined> {
+async function servePage(
+  folder: RunFolder,
+  port: number,
+  secrets: string | undefined,
+  output: Output,
+): Promise<Ui | undefined> {
   try {
-    const ui = await serveUiBeside({ root: dirname(folder.path), run: folder.name, port });
+    const ui = await serveUiBeside({ root: dirname(folder.path), run: folder.name, port, secrets });
     output.event("ui", { url: ui.url });
     output.say(`Watch it at ${ui.url}`);
     return ui;
@@ -119,6 +127,12 @@ async function servePage(folder: RunFolder, port: number, output: Output): Promi
     output.say(`${(error as Error).message} (--uiPort); the run goes on without.`);
     return undefined;
   }
+}
+
+/** The folder with the viewer's files, where this machine has them: the learner's own let nobody ask a learner. */
+function viewerSecrets(given: string): string | undefined {
+  const root = secretsFolder(given);
+  return root !== undefined && existsSync(secretFiles(root).of("viewer").folder) ? root : undefined;
 }
 
 function viewOf(state: ProgressState, output: Output): ProgressView {

@@ -88,7 +88,12 @@ export class TrajectoryArchive {
    * afterwards.
    * @param encoded the episodes of the batch, in its order, as they came over the wire
    */
-  async keep(iteration: number, batch: Batch, credit: Credit, encoded: readonly Uint8Array[]): Promise<void> {
+  async keep(
+    iteration: number,
+    batch: Pick<Batch, "groups">,
+    credit: Pick<Credit, "advantages">,
+    encoded: readonly Uint8Array[],
+  ): Promise<void> {
     await this.#writing;
     this.#writing = this.#write(iteration, batch, credit, encoded).catch((error: Error) => {
       const { onNotice, folder } = this.#options;
@@ -101,7 +106,12 @@ export class TrajectoryArchive {
     await this.#writing;
   }
 
-  async #write(iteration: number, batch: Batch, credit: Credit, encoded: readonly Uint8Array[]): Promise<void> {
+  async #write(
+    iteration: number,
+    batch: Pick<Batch, "groups">,
+    credit: Pick<Credit, "advantages">,
+    encoded: readonly Uint8Array[],
+  ): Promise<void> {
     const { folder, run, environment, estimator } = this.#options;
     const { values, bootstrap, logRhos } = batch.groups;
     const given = { advantages: credit.advantages, values, bootstrap, logRhos };

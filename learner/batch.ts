@@ -4,7 +4,8 @@
  */
 
 import { encodeTrajectory } from "../policy/acting.ts";
-import type { Policy } from "../policy/policy.ts";
+import { answersOf } from "../policy/language/answer-rows.ts";
+import { hasTokens, type Policy } from "../policy/policy.ts";
 import { type Rows, takeRows } from "../policy/rows.ts";
 import type { Steps, Trajectory } from "../proto/trajectory.ts";
 import type { Groups } from "./advantage/estimator.ts";
@@ -15,10 +16,14 @@ export interface Batch {
   groups: Groups;
   /** [R] encoded turns. */
   rows: Rows;
-  /** categorical: Int32Array [R]. gaussian: Float32Array [R, D]. */
+  /** categorical: Int32Array [R]. gaussian: Float32Array [R, D]. tokens: empty, as the answers are in the rows. */
   actions: Int32Array | Float32Array;
-  /** [R] under the behaviour policy. */
+  /** [R] under the behaviour policy; of a language policy [n], of every token of the answers. */
   logProbs: Float32Array;
+  /** Of a language policy: the tokens of row i are items[i] … items[i+1] of what is given by token. [R + 1] */
+  items?: Uint32Array;
+  /** In async mode: log(π now / π that acted), by row or by token. */
+  logRhos?: Float32Array;
   /** [E] encoded observations the episodes ended in, for the critic to bootstrap from. */
   lastRows?: Rows;
 }
@@ -34,6 +39,8 @@ const byLineage = (a: Trajectory, b: Trajectory) =>
 export function assembleBatch(policy: Policy, trajectories: readonly Trajectory[]): Batch {
   const episodes = trajectories.filter(wasPlayed).sort(byLineage);
   const groups = assembleGroups(episodes);
+  const encoded = encode(policy, episodes, groups.episodeOffsets);
+  if (hasTokens(policy)) return { episodes, groups, ...encoded, ...answerColumns(encoded.rows, episodes) };
   const count = groups.rewards.length;
   const width = actionWidth(policy);
   const actions = policy.head === "gaussian" ? new Float32Array(count * width) : new Int32Array(count);
@@ -43,7 +50,42 @@ export function assembleBatch(policy: Policy, trajectories: readonly Trajectory[
     actions.set(actionValues(steps), row * width);
     logProbs.set(steps.logProbs, row);
   }
-  return { episodes, groups, actions, logProbs, ...encode(policy, episodes, groups.episodeOffsets) };
+  return { episodes, groups, actions, logProbs, ...encoded };
+}
+
+/** A demonstrator gave no answers of a model, and has no doubts: log π = 0. */
+function answerColumns(
+  rows: Rows,
+  episodes: readonly PlayedTrajectory[],
+): Pick<Batch, "actions" | "logProbs" | "items"> {
+  const items = answersOf(rows).offsets;
+  const logProbs = new Float32Array(items[rows.count]!);
+  let row = 0;
+  for (const { steps } of episodes) {
+    if (steps.tokens) logProbs.set(steps.tokens.logProbs, items[row]);
+    row += steps.count;
+  }
+  return { actions: new Int32Array(0), logProbs, items };
+}
+
+/** What is given by row [R], by token [n]; the same where rows have no tokens. */
+export function byToken(values: Float32Array, items: Uint32Array | undefined): Float32Array {
+  if (!items) return values;
+  const out = new Float32Array(items[values.length]!);
+  for (let row = 0; row < values.length; row++) out.fill(values[row]!, items[row], items[row + 1]);
+  return out;
+}
+
+/** The sum over the tokens of each row [R] of what is given by token [n]; the same where rows have no tokens. */
+export function byRow(values: Float32Array, items: Uint32Array | undefined): Float32Array {
+  if (!items) return values;
+  const out = new Float32Array(items.length - 1);
+  for (let row = 0; row < out.length; row++) {
+    let sum = 0;
+    for (let i = items[row]!; i < items[row + 1]!; i++) sum += values[i]!;
+    out[row] = sum;
+  }
+  return out;
 }
 
 /**

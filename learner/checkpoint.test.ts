@@ -30,7 +30,7 @@ function checkpoint(iteration: number): Checkpoint {
 }
 
 let stores = 0;
-const store = (keep = 3) => new CheckpointStore(join(root, `store-${stores++}`), layout, keep);
+const store = (keep = 3) => new CheckpointStore(join(root, `store-${stores++}`), { layout }, keep);
 
 describe("a checkpoint", () => {
   test("reads back as it was written, bit for bit", async () => {
@@ -74,8 +74,20 @@ describe("a checkpoint", () => {
   test("of another network is refused", async () => {
     const checkpoints = store();
     await checkpoints.write(checkpoint(2));
-    const other = new CheckpointStore(checkpoints.folder, [layout[0]!], 3);
+    const other = new CheckpointStore(checkpoints.folder, { layout: [layout[0]!] }, 3);
     await expect(other.read()).rejects.toThrow(CheckpointError);
+  });
+
+  test("of an adapter is refused on another base, and where there is none", async () => {
+    const base = "ab".repeat(32);
+    const { folder } = store();
+    const ours = new CheckpointStore(folder, { layout, base }, 3);
+    await ours.write(checkpoint(2));
+    expect((await ours.read()).weights).toEqual(checkpoint(2).weights);
+    await expect(new CheckpointStore(folder, { layout }, 3).read()).rejects.toThrow(
+      `trained on the base with SHA-256 ${base}, the policy here builds on no base`,
+    );
+    await expect(new CheckpointStore(folder, { layout, base: "00" }, 3).read()).rejects.toThrow("SHA-256 00");
   });
 
   test("that is missing is an error that says where it was looked for", async () => {
@@ -93,7 +105,7 @@ describe("a checkpoint", () => {
       const zeros = () => new Float32Array(100000);
       const state = ${JSON.stringify({ ...checkpoint(2), weights: 0, optimiser: 0 })};
       process.on("SIGXFSZ", () => {});
-      const store = new CheckpointStore(${JSON.stringify(checkpoints.folder)}, layout, 3);
+      const store = new CheckpointStore(${JSON.stringify(checkpoints.folder)}, { layout }, 3);
       await store.write({ ...state, weights: zeros(), optimiser: { m: zeros(), v: zeros(), steps: 1 } })
         .then(() => console.log("written"), (error) => console.log(error.name, error.message));`;
     const run = spawnSync("bash", ["-c", `ulimit -f 64; exec ${process.execPath} -e "$SCRIPT"`], {

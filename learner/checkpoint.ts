@@ -11,6 +11,7 @@ import type { ParameterSpec } from "../policy/tensor/tensors.ts";
 import type { GenerationsState } from "./generations.ts";
 import type { LedgerState } from "./ledger.ts";
 import { replaceFile } from "./replace-file.ts";
+import { checkBase, type WeightsOwner } from "./weights-file.ts";
 
 export interface Counters {
   /** The next iteration to train. */
@@ -41,19 +42,19 @@ const pattern = /^iteration-(\d{8,})\.safetensors$/;
 
 export class CheckpointStore {
   readonly folder: string;
-  readonly #layout: readonly ParameterSpec[];
+  readonly #policy: WeightsOwner;
   readonly #keep: number;
 
   /** @param keep how many of the newest checkpoints stay */
-  constructor(folder: string, layout: readonly ParameterSpec[], keep: number) {
+  constructor(folder: string, policy: WeightsOwner, keep: number) {
     this.folder = folder;
-    this.#layout = layout;
+    this.#policy = policy;
     this.#keep = keep;
   }
 
   /** Writes atomically, then removes what is older than the `keep` newest. On failure the previous checkpoint is untouched. */
   async write(checkpoint: Checkpoint): Promise<string> {
-    const bytes = encode(this.#layout, checkpoint);
+    const bytes = encode(this.#policy, checkpoint);
     const path = join(this.folder, fileName(checkpoint.counters.iteration));
     try {
       await mkdir(this.folder, { recursive: true });
@@ -100,7 +101,7 @@ export class CheckpointStore {
       throw new CheckpointError(`Cannot read checkpoint ${path}: ${(cause as Error).message}.${advice}`, { cause });
     }
     try {
-      return decode(this.#layout, bytes);
+      return decode(this.#policy, bytes);
     } catch (cause) {
       throw new CheckpointError(`Refused checkpoint ${path}: ${(cause as Error).message}.${advice}`, { cause });
     }
@@ -129,21 +130,26 @@ function digest(tensors: Float32Array, state: string): string {
   return createHash("sha256").update(bytes).update(state).digest("hex");
 }
 
-function encode(layout: readonly ParameterSpec[], checkpoint: Checkpoint): Uint8Array {
+function encode({ layout, base }: WeightsOwner, checkpoint: Checkpoint): Uint8Array {
   const { weights, optimiser, ...rest } = checkpoint;
   const tensors = new Float32Array(weights.length * sections.length);
   tensors.set(weights, 0);
   tensors.set(optimiser.m, weights.length);
   tensors.set(optimiser.v, weights.length * 2);
   const state = JSON.stringify({ ...rest, adamSteps: optimiser.steps });
-  return encodeSafetensors(fullLayout(layout), tensors, { state, sha256: digest(tensors, state) });
+  return encodeSafetensors(fullLayout(layout), tensors, {
+    state,
+    sha256: digest(tensors, state),
+    ...(base === undefined ? {} : { base }),
+  });
 }
 
-function decode(layout: readonly ParameterSpec[], bytes: Uint8Array): Checkpoint {
+function decode({ layout, base = "" }: WeightsOwner, bytes: Uint8Array): Checkpoint {
   const file = decodeSafetensors(bytes);
   const { state, sha256 } = file.metadata;
   if (state === undefined || sha256 === undefined)
     throw new Error("it is a safetensors file, but not one of Proxima's checkpoints");
+  checkBase(file.metadata.base ?? "", base);
   const buffer = weightsFromSafetensors(fullLayout(layout), file);
   const found = digest(buffer, state);
   if (found !== sha256)

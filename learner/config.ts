@@ -234,6 +234,21 @@ export const runSchema = defineConfig({
       min: 0,
       about: "Gradients are scaled down to this global norm; 0: not clipped.",
     },
+    tokenLoss: {
+      section: "ppo",
+      type: "choice",
+      default: "token",
+      choices: ["token", "step"],
+      about: "Language policies: every token counts the same, or every step, however long its answer is.",
+    },
+    passTokens: {
+      section: "ppo",
+      type: "integer",
+      default: 8192,
+      min: 1,
+      unit: "tokens",
+      about: "Language policies: of one forward and backward pass; a minibatch takes as many passes as it needs.",
+    },
     clipLow: {
       section: "ppo",
       type: "number",

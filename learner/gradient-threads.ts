@@ -11,14 +11,14 @@ import { shareRows } from "../policy/rows.ts";
 import type { Model } from "../policy/tensor/tensors.ts";
 import {
   accumulate,
+  addGradient,
   type GradientEngine,
   type GradientReading,
   inlineGradients,
   joinReadings,
-  shardOf,
-  splitReading,
 } from "./gradients.ts";
-import { lossOf, type Objective, objective, readingNames, type Scratch } from "./losses.ts";
+import { type Objective, objective, readingNames, type Scratch, scaleOf } from "./losses.ts";
+import { itemCount, shardOf } from "./minibatches.ts";
 
 /** What a worker is born with. */
 export interface WorkerBirth {
@@ -41,7 +41,7 @@ export interface WorkerUpdate {
   objective: Objective;
   /** uint32: the rows of the minibatch under way. */
   index: SharedArrayBuffer;
-  /** float32 [rows of the shard × readings], in the order of `readingNames`, after the loss. */
+  /** float32 [rows, or tokens, of the shard × readings], in the order of `readingNames`, after the loss. */
   readings: SharedArrayBuffer;
   readingNames: readonly string[];
   /** Counts the updates; a worker leaves this one once `Slot.ended` has reached it. */
@@ -110,7 +110,7 @@ export function threadedGradients(policy: Policy, model: Model, shards: number, 
       names = readingNames(work);
       update++;
       for (const state of workers) {
-        state.readings = new Float32Array(shared(1 + count * names.length));
+        state.readings = new Float32Array(shared(1 + (work.data.items?.[count] ?? count) * names.length));
         state.worker.postMessage({
           type: "update",
           objective: work,
@@ -131,19 +131,17 @@ export function threadedGradients(policy: Policy, model: Model, shards: number, 
       Atomics.add(control, Slot.generation, 1);
       Atomics.notify(control, Slot.generation);
 
-      const own = shardOf(minibatch, 0, shards);
+      const own = shardOf(work.data, minibatch, 0, shards);
       const readings: GradientReading[] = [];
       model.zeroGradients();
       if (own.length)
-        readings.push(
-          splitReading(await model.differentiate((t) => lossOf(policy, t, work, own, minibatch.length, scratch))),
-        );
+        readings.push(await addGradient(policy, model, work, own, scaleOf(work.data, minibatch), scratch));
       waitFor(control, workers.length, () => workers.find((w) => w.failure)?.failure);
       await model.gradientsInto(sum);
       for (const [w, state] of workers.entries()) {
-        const { length } = shardOf(minibatch, w + 1, shards);
-        if (!length) continue;
-        readings.push(readShard(state.readings, names, length));
+        const shard = shardOf(work.data, minibatch, w + 1, shards);
+        if (!shard.length) continue;
+        readings.push(readShard(state.readings, names, itemCount(work.data, shard)));
         accumulate(sum, state.gradient);
       }
       model.setGradients(sum);
@@ -183,13 +181,15 @@ function readShard(shared: Float32Array, names: readonly string[], length: numbe
   return { loss: shared[0]!, rows };
 }
 
+const isColumn = (values: unknown): values is Float32Array | Int32Array | Uint32Array => ArrayBuffer.isView(values);
+
 /** The same with its rows and columns copied to shared memory, where a thread finds them without a message. */
 function sharedObjective(given: Objective): Objective {
   const columns = Object.entries(given.data).map(([name, values]) => {
     if (name === "rows") return [name, shareRows(given.data.rows)];
-    if (!(values instanceof Float32Array || values instanceof Int32Array)) return [name, values];
-    const buffer = new SharedArrayBuffer(values.byteLength);
-    const copy = values instanceof Float32Array ? new Float32Array(buffer) : new Int32Array(buffer);
+    if (!isColumn(values)) return [name, values];
+    const type = values.constructor as new (buffer: SharedArrayBuffer) => typeof values;
+    const copy = new type(new SharedArrayBuffer(values.byteLength));
     copy.set(values);
     return [name, copy];
   });

@@ -3,8 +3,9 @@ import { parentPort, workerData } from "node:worker_threads";
 import { createPolicy } from "../policy/registry.ts";
 import { tensorProvider } from "../policy/tensor/provider.ts";
 import { Slot, type WorkerBirth, type WorkerUpdate } from "./gradient-threads.ts";
-import { shardOf, splitReading } from "./gradients.ts";
-import { lossOf, type Scratch } from "./losses.ts";
+import { addGradient } from "./gradients.ts";
+import { type Scratch, scaleOf } from "./losses.ts";
+import { itemCount, shardOf } from "./minibatches.ts";
 
 const birth = workerData as WorkerBirth;
 const control = new Int32Array(birth.control);
@@ -30,17 +31,17 @@ async function run({ objective, index, readings, readingNames, update, generatio
   for (let seen = generation; ; ) {
     seen = next(seen);
     if (Atomics.load(control, Slot.ended) >= update) return;
-    const count = control[Slot.count]!;
-    const shard = shardOf(minibatch.subarray(0, count), birth.shard, birth.shards);
+    const whole = minibatch.subarray(0, control[Slot.count]);
+    const shard = shardOf(objective.data, whole, birth.shard, birth.shards);
     if (shard.length) {
       model.load(weights);
       model.zeroGradients();
-      const reading = splitReading(
-        await model.differentiate((t) => lossOf(policy, t, objective, shard, count, scratch)),
-      );
+      const scale = scaleOf(objective.data, whole);
+      const reading = await addGradient(policy, model, objective, shard, scale, scratch);
+      const length = itemCount(objective.data, shard);
       await model.gradientsInto(gradient);
       out[0] = reading.loss;
-      for (const [i, name] of readingNames.entries()) out.set(reading.rows[name]!, 1 + i * shard.length);
+      for (const [i, name] of readingNames.entries()) out.set(reading.rows[name]!, 1 + i * length);
     }
     finished();
   }

@@ -4,11 +4,12 @@
  */
 import type { Policy } from "../policy/policy.ts";
 import type { Model } from "../policy/tensor/tensors.ts";
-import { type LossInputs, type LossName, lossOf, type Objective, objective, type Scratch } from "./losses.ts";
+import { type LossInputs, type LossName, lossOf, type Objective, objective, type Scratch, scaleOf } from "./losses.ts";
+import { passesOf, shardOf } from "./minibatches.ts";
 
 export interface GradientReading {
   loss: number;
-  /** Per row of the minibatch, in its order: what the loss gives besides itself (`readingNames`). */
+  /** By row of the minibatch, or by token of a language policy's, in its order: what the loss gives besides itself (`readingNames`). */
   rows: Record<string, Float32Array>;
 }
 
@@ -26,9 +27,25 @@ export interface GradientEngine {
   close(): void | Promise<void>;
 }
 
-/** The rows of shard s of `shards`: consecutive and as even as can be. */
-export function shardOf(index: Uint32Array, s: number, shards: number): Uint32Array {
-  return index.subarray(Math.floor((index.length * s) / shards), Math.floor((index.length * (s + 1)) / shards));
+/**
+ * Adds the gradient of some rows of a minibatch to that of the model, pass by pass. A device is given all passes before the first wait.
+ * @param scale `scaleOf` the whole minibatch
+ */
+export async function addGradient(
+  policy: Policy,
+  model: Model,
+  work: Objective,
+  rows: Uint32Array,
+  scale: number,
+  scratch: Scratch,
+): Promise<GradientReading> {
+  const passes = passesOf(work.data, rows, work.options).map((pass) =>
+    model.differentiate((t) => lossOf(policy, t, work, pass, scale, scratch)),
+  );
+  const readings = (await Promise.all(passes)).map(splitReading);
+  if (readings.length === 1) return readings[0]!;
+  const { loss, rows: joined } = joinReadings(readings);
+  return { loss: Math.fround(loss), rows: joined }; // as threads pass it on
 }
 
 /** All shards on the calling thread. */
@@ -42,17 +59,15 @@ export function inlineGradients(policy: Policy, model: Model, shards: number): G
     },
     async gradient(index) {
       model.zeroGradients();
-      if (shards === 1)
-        return splitReading(await model.differentiate((t) => lossOf(policy, t, work, index, index.length, scratch)));
+      const scale = scaleOf(work.data, index);
+      if (shards === 1) return addGradient(policy, model, work, index, scale, scratch);
       const readings: GradientReading[] = [];
       sum.fill(0);
       for (let s = 0; s < shards; s++) {
-        const shard = shardOf(index, s, shards);
+        const shard = shardOf(work.data, index, s, shards);
         if (!shard.length) continue;
         model.zeroGradients();
-        readings.push(
-          splitReading(await model.differentiate((t) => lossOf(policy, t, work, shard, index.length, scratch))),
-        );
+        readings.push(await addGradient(policy, model, work, shard, scale, scratch));
         accumulate(sum, await model.gradients());
       }
       model.setGradients(sum);
@@ -67,7 +82,7 @@ export function accumulate(sum: Float32Array, part: Float32Array): void {
   for (let i = 0; i < sum.length; i++) sum[i] = sum[i]! + part[i]!;
 }
 
-export function splitReading({ loss, ...rows }: Record<string, Float32Array>): GradientReading {
+function splitReading({ loss, ...rows }: Record<string, Float32Array>): GradientReading {
   return { loss: loss![0]!, rows };
 }
 

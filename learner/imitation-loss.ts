@@ -1,27 +1,31 @@
 /**
  * The loss of imitation (behaviour cloning; Pomerleau 1991): the negative log-likelihood of the demonstrated action, and with a
- * critic the squared error to the discounted return that followed it. B = rows; every per-row array is float32 [B].
+ * critic the squared error to the discounted return that followed it. B = rows; every per-row array is float32 [B], or by token of
+ * a language policy's answers.
  */
 import { actionTerms } from "../policy/distribution.ts";
 import type { Policy } from "../policy/policy.ts";
 import type { Rows } from "../policy/rows.ts";
 import type { Tensor, Tensors } from "../policy/tensor/tensors.ts";
+import type { PackingOptions } from "./minibatches.ts";
 
-export interface ImitationOptions {
+export interface ImitationOptions extends PackingOptions {
   /** Weight of the critic's loss. */
   valueCoefficient: number;
 }
 
 export interface ImitationRows {
   rows: Rows;
-  /** int32 [B] or float32 [B, D]: what the demonstrator did. */
+  /** Of a language policy: the tokens of row i are items[i] … items[i+1] of what is given by row. */
+  items?: Uint32Array;
+  /** int32 [B] or float32 [B, D]: what the demonstrator did; of a language policy empty, as the answers are in the rows. */
   actions: Int32Array | Float32Array;
   /** With a critic. */
   valueTargets?: Float32Array;
 }
 
 /**
- * Sums over the rows divided by `scale` (the size of the whole minibatch, so that shards of it add up).
+ * Sums over the rows divided by `scale` (the size of the whole minibatch, so that its parts add up).
  * @returns loss [1], and per row: logProb [B], valueError [B] (with a critic).
  */
 export function imitationLoss(

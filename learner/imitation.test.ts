@@ -4,7 +4,9 @@ import { mlp } from "../policy/mlp.ts";
 import { buildPolicy } from "../policy/registry.ts";
 import { initialise } from "../policy/tensor/initialise.ts";
 import { defaultProvider } from "../policy/tensor/provider.ts";
+import { typescriptProvider } from "../policy/tensor/typescript/provider.ts";
 import type { Trajectory } from "../proto/trajectory.ts";
+import { agrees, type Trial, tryDevice } from "./device-trial.ts";
 import { threadedGradients } from "./gradient-threads.ts";
 import { inlineGradients } from "./gradients.ts";
 import { type ImitationSettings, imitate } from "./imitation.ts";
@@ -74,7 +76,7 @@ function fresh(policy = critic) {
 async function learn(demonstrations: readonly Trajectory[], changed: Partial<ImitationSettings> = {}, policy = critic) {
   const model = fresh(policy);
   const given = { ...settings, ...changed };
-  const result = await imitate(policy, model, inlineGradients(policy, model, 1), demonstrations, given);
+  const result = await imitate(policy, { model, engine: inlineGradients(policy, model, 1) }, demonstrations, given);
   return { ...result, model, weights: await model.weights() };
 }
 
@@ -170,8 +172,7 @@ describe("imitate()", () => {
     const stop = new AbortController();
     const { best, epochs } = await imitate(
       critic,
-      model,
-      inlineGradients(critic, model, 1),
+      { model, engine: inlineGradients(critic, model, 1) },
       demonstrated(20),
       settings,
       {
@@ -184,6 +185,25 @@ describe("imitate()", () => {
     const until = await learn(demonstrated(20), { epochs: 2 });
     expect(await model.weights()).toEqual(until.weights);
     expect(best).toEqual(until.best);
+  });
+
+  test("may move to another side after trying its first steps there, and brings the weights back", async () => {
+    const there = typescriptProvider().model(critic.layout);
+    const other = { model: there, engine: inlineGradients(critic, there, 1) };
+    const model = fresh();
+    const here = { model, engine: inlineGradients(critic, model, 1) };
+    const trials: Trial[] = [];
+    await imitate(critic, here, demonstrated(20), settings, {
+      async choose(take) {
+        trials.push(await tryDevice(here, other, take, 3));
+        return other;
+      },
+    });
+    expect(trials[0]!.steps).toBe(2); // an epoch has no more
+    expect(agrees(trials[0]!)).toBe(true);
+    const stayed = await learn(demonstrated(20));
+    const moved = await model.weights();
+    for (let i = 0; i < moved.length; i++) expect(moved[i]!).toBeCloseTo(stayed.weights[i]!, 3);
   });
 
   test("that diverges says so and names the learning rate", async () => {

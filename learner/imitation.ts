@@ -10,12 +10,15 @@ import { mostProbable } from "../policy/sampling.ts";
 import type { Model, Tensor } from "../policy/tensor/tensors.ts";
 import type { Trajectory } from "../proto/trajectory.ts";
 import { assembleBatch, type Batch } from "./batch.ts";
-import type { GradientEngine, GradientReading } from "./gradients.ts";
+import type { Side, TakeSteps } from "./device-trial.ts";
+import type { GradientReading } from "./gradients.ts";
 import type { ImitationRows } from "./imitation-loss.ts";
 import { type Scratch, takeLossRows } from "./losses.ts";
-import { DivergedError, shuffle } from "./update.ts";
+import { itemCount, minibatches, type PackingOptions, shuffle } from "./minibatches.ts";
+import { chunksOf } from "./predict.ts";
+import { DivergedError } from "./update.ts";
 
-export interface ImitationSettings {
+export interface ImitationSettings extends PackingOptions {
   /** At most so many passes over the demonstrations. */
   epochs: number;
   /** End after so many epochs without a smaller held-out loss. */
@@ -35,7 +38,7 @@ export interface ImitationSettings {
   seed: number;
 }
 
-/** Losses are means over step rows, in nats; those of epoch 0 are from before training. */
+/** Losses are means over step rows, or over the tokens of a language policy's answers, in nats; those of epoch 0 are from before training. */
 export interface ImitationEpoch {
   epoch: number;
   /** Rows trained on since the beginning. */
@@ -61,27 +64,34 @@ export interface Imitation {
 }
 
 /**
- * Trains the model on demonstrations and leaves the best weights in it. An abort ends it after the minibatch under way; what was
- * best until then counts.
+ * Trains the side's model on demonstrations and leaves the best weights in it, wherever it was trained. An abort ends it after
+ * the minibatch under way; what was best until then counts.
  * @throws RangeError when the demonstrations are of fewer than two tasks and seeds, DivergedError when a loss is not finite
  */
 export async function imitate(
   policy: Policy,
-  model: Model,
-  engine: GradientEngine,
+  side: Side,
   demonstrations: readonly Trajectory[],
   settings: ImitationSettings,
-  watch: { signal?: AbortSignal; onEpoch?(epoch: ImitationEpoch): void } = {},
+  watch: {
+    signal?: AbortSignal;
+    onEpoch?(epoch: ImitationEpoch): void;
+    /** Asked once, before training: where to train, given what takes the first steps on either side. */
+    choose?(take: TakeSteps): Promise<Side>;
+  } = {},
 ): Promise<Imitation> {
   const batch = assembleBatch(policy, demonstrations);
   const data: ImitationRows = {
     rows: batch.rows,
+    items: batch.items,
     actions: batch.actions,
     valueTargets: policy.hasValue ? discountedReturns(batch, settings.gamma) : undefined,
   };
   const isHeldOut = holdOut(batch, settings);
-  const order = rowsOf(batch, (episode) => !isHeldOut[episode]);
+  const trained = rowsOf(batch, (episode) => !isHeldOut[episode]);
+  const shuffled = minibatches(data, trained, settings.minibatch);
   const heldOutRows = rowsOf(batch, (episode) => isHeldOut[episode] === 1);
+  const { model, engine } = (await watch.choose?.(firstSteps(data, trained, settings))) ?? side;
   const epochs: ImitationEpoch[] = [];
   let best: { epoch: ImitationEpoch; weights: Float32Array } | undefined;
   const finish = async (epoch: ImitationEpoch) => {
@@ -95,12 +105,11 @@ export async function imitate(
   await engine.load(data, settings, "imitation");
   try {
     for (let epoch = 1; epoch <= settings.epochs && epoch - best!.epoch.epoch <= settings.patience; epoch++) {
-      shuffle(order, mix32(settings.seed, epoch));
       const sums = new EpochSums();
-      for (let from = 0; from < order.length; from += settings.minibatch) {
+      for (const minibatch of shuffled(mix32(settings.seed, epoch))) {
         await new Promise((resolve) => setImmediate(resolve)); // lets an abort in: nothing else here waits for the outside
         if (watch.signal?.aborted) break;
-        const reading = await engine.gradient(order.subarray(from, from + settings.minibatch));
+        const reading = await engine.gradient(minibatch);
         const gradNorm = await step(model, settings);
         if (!Number.isFinite(reading.loss) || !Number.isFinite(gradNorm))
           throw new DivergedError(
@@ -109,15 +118,32 @@ export async function imitate(
         sums.add(reading, gradNorm);
       }
       if (watch.signal?.aborted) break;
-      const steps = epoch * order.length;
+      const steps = epoch * trained.length;
       await finish({ epoch, steps, ...sums.finish(), ...(await judge(policy, model, data, heldOutRows)) });
     }
   } finally {
     engine.unload();
   }
-  model.load(best!.weights);
+  side.model.load(best!.weights);
   const heldOut = isHeldOut.reduce((n, held) => n + held, 0);
   return { best: best!.epoch, epochs, trained: isHeldOut.length - heldOut, heldOut };
+}
+
+function firstSteps(data: ImitationRows, rows: Uint32Array, settings: ImitationSettings): TakeSteps {
+  return async ({ model, engine }, steps) => {
+    const first = [...minibatches(data, rows, settings.minibatch)(settings.seed)].slice(0, steps);
+    let loss = 0;
+    await engine.load(data, settings, "imitation");
+    try {
+      for (const minibatch of first) {
+        loss += (await engine.gradient(minibatch)).loss;
+        await step(model, settings);
+      }
+    } finally {
+      engine.unload();
+    }
+    return { loss: loss / first.length, steps: first.length };
+  };
 }
 
 function step(model: Model, settings: ImitationSettings): number | Promise<number> {
@@ -130,7 +156,7 @@ function step(model: Model, settings: ImitationSettings): number | Promise<numbe
   });
 }
 
-/** Means over the rows of an epoch, summed in float64. */
+/** Means over the rows, or tokens, of an epoch, summed in float64. */
 class EpochSums {
   #rows = 0;
   #steps = 0;
@@ -195,9 +221,6 @@ function discountedReturns({ groups: { rewards, episodeOffsets } }: Batch, gamma
   return returns;
 }
 
-/** Bounds the memory of a forward pass. */
-const CHUNK_ROWS = 1024;
-
 /** How the model does on rows it is not trained on. */
 async function judge(
   policy: Policy,
@@ -207,8 +230,8 @@ async function judge(
 ): Promise<Pick<ImitationEpoch, "heldOutLoss" | "heldOutAccuracy" | "heldOutValueLoss">> {
   const scratch: Scratch = {};
   let [loss, correct, valueError] = [0, 0, 0];
-  for (let from = 0; from < index.length; from += CHUNK_ROWS) {
-    const { rows, actions, valueTargets } = takeLossRows(data, index.subarray(from, from + CHUNK_ROWS), scratch);
+  for (const chunk of chunksOf(data.rows, index, data.items)) {
+    const { rows, actions, valueTargets } = takeLossRows(data, chunk, scratch);
     let offsets: Uint32Array | undefined;
     const read = await model.evaluate((t) => {
       const output = policy.forward(rows, t);
@@ -227,7 +250,7 @@ async function judge(
     if (valueTargets) for (let i = 0; i < rows.count; i++) valueError += (read.value![i]! - valueTargets[i]!) ** 2;
   }
   return {
-    heldOutLoss: loss / index.length,
+    heldOutLoss: loss / itemCount(data, index),
     ...(policy.head === "categorical" ? { heldOutAccuracy: correct / index.length } : {}),
     ...(data.valueTargets ? { heldOutValueLoss: (0.5 * valueError) / index.length } : {}),
   };

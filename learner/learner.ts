@@ -5,14 +5,14 @@
 import { describeAssignment, type GenerationRecord } from "../envs/assignment.ts";
 import { mix32 } from "../envs/random.ts";
 import type { Policy } from "../policy/policy.ts";
-import { initialise } from "../policy/tensor/initialise.ts";
+import { firstWeights } from "../policy/registry.ts";
 import type { Model, TensorProvider } from "../policy/tensor/tensors.ts";
 import type { Device } from "../policy/tensor/tfjs/device.ts";
 import type { Bus, Delivery } from "../proto/bus/bus.ts";
 import type { Subjects } from "../proto/subjects.ts";
 import type { Trajectory } from "../proto/trajectory.ts";
 import type { Credit, EstimatorDefinition } from "./advantage/index.ts";
-import { assembleBatch, type Batch, succeeded } from "./batch.ts";
+import { assembleBatch, type Batch, byRow, byToken, succeeded } from "./batch.ts";
 import type { Checkpoint, CheckpointStore, Counters } from "./checkpoint.ts";
 import { Conduct, excess } from "./conduct.ts";
 import type { RunConfig } from "./config.ts";
@@ -133,7 +133,7 @@ export class Learner {
       policy,
       provider,
       gradients: deps.gradients,
-      weights: initialise(policy.layout, config.seed),
+      weights: firstWeights(policy, config.seed),
       hasReference: config.klCoefficient > 0,
       device: deps.device && { device: deps.device, auto: config.device === "auto" },
       onNotice: deps.onNotice,
@@ -260,7 +260,8 @@ export class Learner {
     return assembleBatch(this.#deps.policy, trajectories);
   }
 
-  async assignCredit({ groups, rows, lastRows, actions, logProbs }: Batch): Promise<Credit> {
+  async assignCredit(batch: Batch): Promise<Credit> {
+    const { groups, rows, lastRows, actions, logProbs, items } = batch;
     this.#watch.start("advantages");
     const { policy, estimator, estimatorOptions } = this.#deps;
     if (policy.hasValue) {
@@ -270,7 +271,8 @@ export class Learner {
     }
     if (this.#deps.config.mode === "async") {
       const now = await this.#trainer.predict(rows, actions);
-      groups.logRhos = now.logProbs!.map((l, row) => l - logProbs[row]!);
+      batch.logRhos = now.logProbs!.map((l, i) => l - logProbs[i]!);
+      groups.logRhos = byRow(batch.logRhos, items);
     }
     const credit = estimator.estimate(groups, estimatorOptions);
     return this.#deps.config.dropGroupsWithoutSignal ? credit : { ...credit, dropped: undefined };
@@ -298,18 +300,20 @@ export class Learner {
       return undefined;
     }
     this.#withoutSignal = 0;
-    const { logRhos, values } = batch.groups;
+    const { items, logRhos, groups } = batch;
     const data: PpoRows = {
       rows: batch.rows,
+      items,
+      weights: items && config.tokenLoss === "step" ? perStep(items) : undefined,
       actions: batch.actions,
-      advantages: credit.advantages,
-      oldLogProbs: config.decoupled ? batch.logProbs.map((l, row) => l + logRhos![row]!) : batch.logProbs,
+      advantages: byToken(credit.advantages, items),
+      oldLogProbs: config.decoupled ? batch.logProbs.map((l, i) => l + logRhos![i]!) : batch.logProbs,
       importance: config.decoupled
         ? logRhos!.map((l) => Math.min(Math.exp(l), config.truncateImportance || Infinity))
         : undefined,
       referenceLogProbs: await this.#trainer.referenceLogProbs(batch.rows, batch.actions),
       valueTargets: credit.valueTargets,
-      oldValues: values,
+      oldValues: groups.values,
     };
     const options = { ...config, learningRate: this.#learningRate() };
     return this.#trainer.update(data, rows, options, mix32(config.seed, this.counters.iteration));
@@ -504,7 +508,7 @@ export class Learner {
     const { task, seed } = this.#tasks.assignment(name);
     const asked = { run: subjects.run, ...name, task, seed, environment: record };
     const weights = { from: this.#tasks.oldestWeights(name.iteration), to: name.iteration };
-    const problem = misfit(trajectory, asked, source.spec, weights) ?? excess(trajectory, config);
+    const problem = misfit(trajectory, asked, source.spec, weights, this.#deps.policy) ?? excess(trajectory, config);
     return this.#conduct.judge(trajectory, problem);
   }
 
@@ -622,6 +626,14 @@ export class Learner {
         "Sparse rewards need luck at first: more groups (groupsPerIteration), easier tasks or a start from imitation help.",
     );
   }
+}
+
+/** For each token: 1 / (tokens of its answer). */
+function perStep(items: Uint32Array): Float32Array {
+  return byToken(
+    Float32Array.from({ length: items.length - 1 }, (_, row) => 1 / (items[row + 1]! - items[row]!)),
+    items,
+  );
 }
 
 function aborted(signal: AbortSignal): Promise<never> {

@@ -3,6 +3,7 @@ import type { Policy } from "../policy/policy.ts";
 import { type Rows, takeRows } from "../policy/rows.ts";
 import type { Tensor, Tensors } from "../policy/tensor/tensors.ts";
 import { type ImitationOptions, type ImitationRows, imitationLoss } from "./imitation-loss.ts";
+import { itemCount } from "./minibatches.ts";
 import { type PpoOptions, type PpoRows, ppoLoss } from "./ppo.ts";
 
 /** What each loss is computed from. */
@@ -25,21 +26,26 @@ export interface Scratch {
   rows?: Rows;
 }
 
-/** The loss of one shard of a minibatch. @param scale rows of the whole minibatch */
+/** What the loss of a minibatch is divided by: its rows, or its tokens where each of them counts the same. */
+export function scaleOf(data: Objective["data"], minibatch: Uint32Array): number {
+  return "weights" in data && data.weights ? minibatch.length : itemCount(data, minibatch);
+}
+
+/** The loss of a part of a minibatch. @param scale `scaleOf` the whole minibatch */
 export function lossOf(
   policy: Policy,
   t: Tensors,
   { loss, data, options }: Objective,
-  shard: Uint32Array,
+  part: Uint32Array,
   scale: number,
   scratch: Scratch,
 ): { loss: Tensor } & Record<string, Tensor> {
   return loss === "ppo"
-    ? ppoLoss(policy, t, takeLossRows(data, shard, scratch), scale, options)
-    : imitationLoss(policy, t, takeLossRows(data, shard, scratch), scale, options);
+    ? ppoLoss(policy, t, takeLossRows(data, part, scratch), scale, options)
+    : imitationLoss(policy, t, takeLossRows(data, part, scratch), scale, options);
 }
 
-/** The per-row readings that `lossOf` gives besides the loss. */
+/** The readings by row, or by token, that `lossOf` gives besides the loss. */
 export function readingNames({ loss, data }: Objective): string[] {
   return [
     ...(loss === "ppo" ? ["logRatio", "entropy"] : ["logProb"]),
@@ -48,17 +54,32 @@ export function readingNames({ loss, data }: Objective): string[] {
   ];
 }
 
-/** The rows of a minibatch, or of a shard of one, with every column of theirs. */
+/** The rows of a minibatch, or of a part of one, with every column of theirs. */
 export function takeLossRows<D extends Objective["data"]>(data: D, index: Uint32Array, scratch: Scratch = {}): D {
-  const { count } = data.rows;
-  scratch.rows = takeRows(data.rows, index, scratch.rows);
+  const { rows, items } = data;
+  scratch.rows = takeRows(rows, index, scratch.rows);
   const taken = Object.entries(data).map(([name, column]) => {
     if (name === "rows") return [name, scratch.rows];
-    if (column instanceof Int32Array) return [name, gather(column, index, column.length / count, Int32Array)];
-    if (column instanceof Float32Array) return [name, gather(column, index, column.length / count, Float32Array)];
+    if (name === "items") return [name, items && offsetsOf(items, index)];
+    if (items && column instanceof Float32Array) return [name, gatherItems(column, index, items)];
+    if (column instanceof Int32Array) return [name, gather(column, index, column.length / rows.count, Int32Array)];
+    if (column instanceof Float32Array) return [name, gather(column, index, column.length / rows.count, Float32Array)];
     return [name, column];
   });
   return Object.fromEntries(taken) as D;
+}
+
+function offsetsOf(items: Uint32Array, index: Uint32Array): Uint32Array {
+  const offsets = new Uint32Array(index.length + 1);
+  for (let i = 0; i < index.length; i++) offsets[i + 1] = offsets[i]! + items[index[i]! + 1]! - items[index[i]!]!;
+  return offsets;
+}
+
+function gatherItems(values: Float32Array, index: Uint32Array, items: Uint32Array): Float32Array {
+  const offsets = offsetsOf(items, index);
+  const out = new Float32Array(offsets[index.length]!);
+  for (let i = 0; i < index.length; i++) out.set(values.subarray(items[index[i]!], items[index[i]! + 1]), offsets[i]);
+  return out;
 }
 
 function gather<A extends Float32Array | Int32Array>(

@@ -3,7 +3,8 @@
  * another run, another environment or bad intent can still send one that would break the batch.
  */
 import type { EnvironmentSpec, Space } from "../envs/environment.ts";
-import type { Trajectory } from "../proto/trajectory.ts";
+import { hasTokens, type Policy } from "../policy/policy.ts";
+import type { Steps, Trajectory } from "../proto/trajectory.ts";
 import type { MemberName } from "./ledger.ts";
 
 const elements = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
@@ -22,6 +23,7 @@ export function misfit(
   asked: Asked,
   spec: EnvironmentSpec,
   weights: { from: number; to: number },
+  policy: Policy,
 ): string | undefined {
   const { lineage, steps, outcome } = trajectory;
   for (const key of ["run", "iteration", "group", "member", "task", "seed"] as const) {
@@ -51,6 +53,8 @@ export function misfit(
       return `its observations are ${steps.observations.width} wide, ${spec.id} has ${width}`;
   }
   if (action.type === "admissible" && !steps.admissible) return "it has no admissible actions";
+  if (hasTokens(policy)) return tokenMisfit(steps, policy.vocabulary);
+  if (steps.actions.type === "text") return "its actions are text, which the run's policy does not give";
   if ((action.type === "admissible" || action.type === "discrete") && steps.actions.type !== "choice") {
     return `its actions are of type ${steps.actions.type}, ${spec.id} needs choices`;
   }
@@ -64,6 +68,12 @@ export function misfit(
     return `its actions are not vectors of ${elements(action.shape)}`;
   }
   return undefined;
+}
+
+function tokenMisfit({ tokens }: Steps, vocabulary: number): string | undefined {
+  if (!tokens) return "it has no tokens, the run's policy is a language model";
+  const unknown = tokens.values.find((token) => token >= vocabulary);
+  return unknown === undefined ? undefined : `it has token ${unknown}, the run's policy knows ${vocabulary}`;
 }
 
 /** Why a policy that was built for one environment cannot be trained on another, in words; undefined when it can. */

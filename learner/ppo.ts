@@ -2,14 +2,16 @@
  * The PPO loss (Schulman et al. 2017, arXiv:1707.06347, eq. 7 and 9) over the rows of a minibatch, with clip-higher (DAPO,
  * arXiv:2503.14476), dual clip (arXiv:1912.09729), KL to a reference policy (Schulman, "Approximating KL divergence":
  * k1, k2, k3) and the decoupled objective for stale data (Hilton et al. 2021, arXiv:2110.00641).
- * B = rows; every per-row array below is float32 [B].
+ * B = rows; every per-row array below is float32 [B]. Of a language policy, what is a row here is a token of the answers: each has
+ * the advantage of its step.
  */
 import { actionTerms } from "../policy/distribution.ts";
 import type { Policy } from "../policy/policy.ts";
 import type { Rows } from "../policy/rows.ts";
 import type { Tensor, Tensors } from "../policy/tensor/tensors.ts";
+import type { PackingOptions } from "./minibatches.ts";
 
-export interface PpoOptions {
+export interface PpoOptions extends PackingOptions {
   clipLow: number;
   clipHigh: number;
   /** c of the dual clip: for A < 0 the objective is no lower than c·A. 0 switches it off. */
@@ -24,6 +26,10 @@ export interface PpoOptions {
 
 export interface PpoRows {
   rows: Rows;
+  /** Of a language policy: the tokens of row i are items[i] … items[i+1] of every column below. */
+  items?: Uint32Array;
+  /** How much each token counts, where tokens of long answers count less: 1 / (tokens of the answer). */
+  weights?: Float32Array;
   actions: Int32Array | Float32Array;
   advantages: Float32Array;
   /** log π of the policy that the ratio is taken against: behaviour, or proximal when decoupled. */
@@ -38,7 +44,7 @@ export interface PpoRows {
 }
 
 /**
- * Sums over the rows divided by `scale` (the size of the whole minibatch, so that shards of it add up).
+ * Sums over the rows divided by `scale` (the size of the whole minibatch, so that its parts add up).
  * @returns loss [1], and per row: logRatio [B], entropy [B], valueError [B] (with a critic), kl [B] (with a reference).
  */
 export function ppoLoss(
@@ -48,7 +54,7 @@ export function ppoLoss(
   scale: number,
   options: PpoOptions,
 ): { loss: Tensor } & Record<string, Tensor> {
-  const count = batch.rows.count;
+  const count = batch.advantages.length;
   const column = (values: Float32Array) => t.input(values, [count]);
   const output = policy.forward(batch.rows, t);
   const { logProb, entropy } = actionTerms(t, output, batch.actions);
@@ -64,14 +70,16 @@ export function ppoLoss(
   }
   if (batch.importance) objective = t.mul(objective, column(batch.importance));
 
-  let loss = t.affine(t.sum(objective), -1 / scale);
+  const weights = batch.weights && column(batch.weights);
+  const sum = (each: Tensor) => t.sum(weights ? t.mul(each, weights) : each);
+  let loss = t.affine(sum(objective), -1 / scale);
   if (options.entropyCoefficient !== 0) {
-    loss = t.add(loss, t.affine(t.sum(entropy), -options.entropyCoefficient / scale));
+    loss = t.add(loss, t.affine(sum(entropy), -options.entropyCoefficient / scale));
   }
   const perRow: Record<string, Tensor> = { logRatio, entropy };
   if (batch.referenceLogProbs) {
     const kl = klDivergence(t, t.sub(logProb, column(batch.referenceLogProbs)), options.klEstimator);
-    loss = t.add(loss, t.affine(t.sum(kl), options.klCoefficient / scale));
+    loss = t.add(loss, t.affine(sum(kl), options.klCoefficient / scale));
     perRow.kl = kl;
   }
   if (output.value && batch.valueTargets) {

@@ -4,7 +4,7 @@ import { EnvironmentLoader } from "../envs/bundle/loader.ts";
 import type { EnvironmentSpec } from "../envs/environment.ts";
 import packageJson from "../package.json" with { type: "json" };
 import { HEARTBEAT_TTL_MS } from "../policy/heartbeat.ts";
-import { buildPolicy, policyDefinition, resolvePolicyOptions } from "../policy/registry.ts";
+import { createPolicy, policyDefinition, resolvePolicyOptions } from "../policy/registry.ts";
 import { encodeRunState, runStateKey } from "../policy/run-state.ts";
 import type { TensorProvider } from "../policy/tensor/tensors.ts";
 import type { Device } from "../policy/tensor/tfjs/device.ts";
@@ -89,8 +89,9 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
   const definitionOfPolicy = await policyDefinition(config.policy);
   const { observation, action } = source.spec;
   const options = resolvePolicyOptions(definitionOfPolicy, config.policyOptions);
-  const spec = { name: config.policy, observation, action, options };
-  const policy = buildPolicy(definitionOfPolicy, spec);
+  const policy = await createPolicy({ name: config.policy, observation, action, options });
+  const { base } = policy;
+  const spec = { name: config.policy, observation, action, options, ...(base === undefined ? {} : { base }) };
   const definition = estimatorByName(config.estimator);
   const estimatorOptions = resolveEstimatorOptions(definition, config.creditOptions);
   if (definition.needsCritic && !policy.hasValue) {
@@ -98,7 +99,7 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
       `Cannot use estimator '${definition.name}' with policy '${spec.name}': it needs a critic. Set --policy.valueHead separate, or choose grpo, rloo or proxmo.`,
     );
   }
-  const checkpoints = new CheckpointStore(deps.checkpointsFolder, policy.layout, config.keepCheckpoints);
+  const checkpoints = new CheckpointStore(deps.checkpointsFolder, policy, config.keepCheckpoints);
   const resumed = config.resume ? await checkpoints.read(config.resumeFrom || undefined) : undefined;
 
   await openStreams(bus, subjects);
@@ -138,7 +139,7 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
     gradients: (model) => gradientEngine(policy, model, config.learnerThreads, provider.name),
     checkpoints,
     incarnation,
-    publish: (counter, weights) => void server!.publish({ counter, weights, incarnation: String(incarnation) }),
+    publish: (counter, weights) => void server!.publish({ counter, weights, base, incarnation: String(incarnation) }),
     onIteration: (record) => {
       const { iterationMs = 0, waitMs = 0 } = record.timing;
       const episodes = record.values["credit/episodes"] ?? 0;
@@ -183,7 +184,7 @@ export async function runLearner(config: RunConfig, deps: RunDependencies, signa
       ],
     });
     const { subscribers } = server;
-    if (config.initialWeights) learner.startFrom(await readWeights(config.initialWeights, policy.layout));
+    if (config.initialWeights) learner.startFrom(await readWeights(config.initialWeights, policy));
     if (resumed) learner.restore(resumed);
     if (resumed) await swaps.restore(first, resumed.generations, resumed.counters.iteration);
     else await swaps.begin(first);

@@ -5,9 +5,10 @@ import type { Model, TensorProvider } from "../policy/tensor/tensors.ts";
 import type { Device } from "../policy/tensor/tfjs/device.ts";
 import { DeviceError } from "../policy/tensor/tfjs/queue.ts";
 import { typescriptProvider } from "../policy/tensor/typescript/provider.ts";
+import { DisagreementError } from "./device-trial.ts";
 import { inlineGradients } from "./gradients.ts";
 import { makeWork, policies } from "./testing/work.ts";
-import { DisagreementError, Trainer } from "./trainer.ts";
+import { Trainer } from "./trainer.ts";
 
 /** A device of plain TypeScript, with faults that real ones have only by accident. */
 class FaultyDevice implements Device {
@@ -20,6 +21,8 @@ class FaultyDevice implements Device {
   error = 0;
   /** Every gradient from now on fails. */
   isLost = false;
+  /** Nothing can be read from it any more. */
+  isSilent = false;
   /** Milliseconds that a step takes beyond its own: far more than a busy machine adds. */
   delayMs = 0;
   isQueued = true;
@@ -30,6 +33,8 @@ class FaultyDevice implements Device {
       get: (_, key) => {
         if (key === "isQueued") return this.isQueued;
         if (key === "load") return (weights: Float32Array) => model.load(weights.map((w) => w + this.error));
+        if ((key === "optimiser" || key === "weights") && this.isSilent)
+          return () => Promise.reject(new DeviceError("The device failed: nothing comes back"));
         if (key === "differentiate" && this.isLost)
           return () => Promise.reject(new DeviceError("The device failed: it fell off the bus"));
         if (key === "differentiate" && this.delayMs > 0)
@@ -149,5 +154,19 @@ describe("a device that is lost in the middle of an update", () => {
     expect(trainer.isOnDevice).toBe(false);
     expect(notices.at(-1)).toContain("it fell off the bus. Goes on with the CPU");
     expect(await trainer.state()).toEqual(await onTheCpu(2));
+  });
+
+  test("costs nothing with auto when it is lost after the update: what only it knew is computed again", async () => {
+    const slowHost = Object.assign(new FaultyDevice(), { isQueued: false, delayMs: 200 });
+    const { device, notices, trainer, update } = setUp(true, {}, slowHost);
+    await update();
+    slowHost.delayMs = 0;
+    await update();
+    device.isSilent = true;
+    expect(await trainer.state()).toEqual(await onTheCpu(2));
+    expect(trainer.isOnDevice).toBe(false);
+    expect(notices.at(-1)).toContain("nothing comes back. Goes on with the CPU");
+    await update();
+    expect(await trainer.state()).toEqual(await onTheCpu(3));
   });
 });

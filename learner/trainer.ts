@@ -7,14 +7,11 @@ import type { Rows } from "../policy/rows.ts";
 import type { Model, TensorProvider } from "../policy/tensor/tensors.ts";
 import type { Device } from "../policy/tensor/tfjs/device.ts";
 import { DeviceError } from "../policy/tensor/tfjs/queue.ts";
-import { AGREEMENT, agrees, type Trial, tryDevice } from "./device-trial.ts";
+import { type Side, type TakeSteps, TRIAL_STEPS, type Trial, tryDevice, updateSteps, verdict } from "./device-trial.ts";
 import type { GradientEngine } from "./gradients.ts";
 import type { PpoRows } from "./ppo.ts";
 import { predict } from "./predict.ts";
 import { type UpdateOptions, type UpdateStatistics, update } from "./update.ts";
-
-/** Optimiser steps of the trial. */
-const TRIAL_STEPS = 4;
 
 export interface TrainerDependencies {
   policy: Policy;
@@ -37,15 +34,8 @@ export interface TrainedState {
   optimiser: { m: Float32Array; v: Float32Array; steps: number };
 }
 
-/** The device computes something else than the CPU. */
-export class DisagreementError extends Error {
-  override name = "DisagreementError";
-}
-
-interface Place {
-  model: Model;
+interface Place extends Side {
   reference?: Model;
-  engine: GradientEngine;
 }
 
 export class Trainer {
@@ -57,6 +47,8 @@ export class Trainer {
   #untried: Device | undefined;
   /** Of a device: on its way from there, since the last update. */
   #state: Promise<TrainedState> | undefined;
+  /** Of a device: the update whose result it alone has. */
+  #again: { before: TrainedState; take(): Promise<unknown> } | undefined;
 
   constructor(deps: TrainerDependencies) {
     this.#deps = deps;
@@ -100,12 +92,12 @@ export class Trainer {
   }
 
   async update(data: PpoRows, rows: Uint32Array, options: UpdateOptions, seed: number): Promise<UpdateStatistics> {
-    const { policy } = this.#deps;
-    if (this.#untried) await this.#tryDevice(this.#untried, { policy, data, rows, options, seed });
-    const statistics = await this.#onDevice(() =>
-      update(this.#place.model, this.#place.engine, data, rows, options, seed),
-    );
+    if (this.#untried) await this.#tryDevice(this.#untried, updateSteps(data, rows, options, seed));
+    const take = () => update(this.#place.model, this.#place.engine, data, rows, options, seed);
+    const before = this.isOnDevice ? await this.state() : undefined;
+    const statistics = await this.#onDevice(take);
     this.#state = undefined;
+    this.#again = before && { before, take };
     return statistics;
   }
 
@@ -122,9 +114,24 @@ export class Trainer {
   state(): Promise<TrainedState> {
     const { model } = this.#place;
     if (!this.isOnDevice) return stateOf(model);
-    this.#state ??= stateOf(model);
+    this.#state ??= this.#download();
     this.#state.catch(() => {}); // thrown to whoever waits for it, and by the next update
     return this.#state;
+  }
+
+  /** With `auto` a device that is lost on the way costs the update that nobody has seen the result of: it is done again. */
+  async #download(): Promise<TrainedState> {
+    try {
+      const state = await stateOf(this.#place.model);
+      this.#again = undefined;
+      return state;
+    } catch (error) {
+      if (!this.#again) return this.#explain(error);
+      const { before, take } = this.#again;
+      this.#leaveDevice(error, before);
+      await take();
+      return stateOf(this.#place.model);
+    }
   }
 
   async close(): Promise<void> {
@@ -145,40 +152,23 @@ export class Trainer {
   }
 
   /** Moves to the device, or says why not. */
-  async #tryDevice(device: Device, work: Parameters<typeof tryDevice>[2]): Promise<void> {
+  async #tryDevice(device: Device, take: TakeSteps): Promise<void> {
     const { auto } = this.#deps.device!;
     const { onNotice, provider } = this.#deps;
-    const ours = provider.name;
     this.#untried = undefined;
     const there = this.#placeOn(device);
     let trial: Trial;
     try {
-      trial = await tryDevice(this.#place, there, work, TRIAL_STEPS);
+      trial = await tryDevice(this.#place, there, take, TRIAL_STEPS);
     } catch (error) {
       if (!auto || !(error instanceof DeviceError)) return this.#explain(error);
-      onNotice(`Trains with ${ours}: ${device.description} failed when tried. ${error.message}`);
+      onNotice(`Trains with ${provider.name}: ${device.description} failed when tried. ${error.message}`);
       return;
     }
-    if (!agrees(trial)) {
-      const found = `${device.description} does not compute what ${ours} computes: after ${trial.steps} steps the loss differs by ${trial.lossDifference.toExponential(1)} (allowed ${AGREEMENT.loss}) and the weights by ${trial.weightsDifference.toExponential(1)} of their norm (allowed ${AGREEMENT.weights})`;
-      await closePlace(there);
-      if (!auto)
-        throw new DisagreementError(
-          `Refused to train with --device ${device.name}: ${found}. Nothing was trained on it. NVIDIA's TF32 rounds products to 10 bits: set NVIDIA_TF32_OVERRIDE=0; otherwise train with --device cpu`,
-        );
-      onNotice(`Trains with ${ours}: ${found}.`);
-      return;
-    }
-    const times = `${trial.steps} steps of the first batch took ${trial.deviceMs.toFixed(1)} ms there and ${trial.hostMs.toFixed(1)} ms with ${ours}`;
-    const agreement = `weights agree to ${trial.weightsDifference.toExponential(1)}`;
-    if (auto && trial.hostMs <= trial.deviceMs) {
-      await closePlace(there);
-      onNotice(`Trains with ${ours}, which is faster than ${device.description}: ${times}.`);
-      return;
-    }
-    await closePlace(this.#place);
-    this.#place = there;
-    onNotice(`Trains on ${device.description}: ${times}; ${agreement}.`);
+    const { moves, notice } = verdict(trial, device, provider.name, auto);
+    await closePlace(moves ? this.#place : there);
+    if (moves) this.#place = there;
+    onNotice(notice);
   }
 
   /**
@@ -187,17 +177,24 @@ export class Trainer {
    */
   async #onDevice<T>(work: () => Promise<T>): Promise<T> {
     if (!this.isOnDevice) return work();
-    const before = await this.state().catch(this.#explain);
+    const before = await this.state();
+    if (!this.isOnDevice) return work(); // left it while the state was on its way
     try {
       return await work();
     } catch (error) {
-      if (!(error instanceof DeviceError) || !this.#deps.device!.auto) return this.#explain(error);
-      this.#deps.onNotice(`${error.message}. Goes on with the CPU, from where the device was last intact.`);
-      this.#state = undefined;
-      this.#place = this.#placeOn(this.#deps.provider);
-      this.restore(before);
+      this.#leaveDevice(error, before);
       return work();
     }
+  }
+
+  /** @throws whatever is no failure of a device, or of one that was chosen by name */
+  #leaveDevice(error: unknown, before: TrainedState): void {
+    if (!(error instanceof DeviceError) || !this.#deps.device!.auto) throw this.#explain(error);
+    this.#deps.onNotice(`${error.message}. Goes on with the CPU, from where the device was last intact.`);
+    this.#state = undefined;
+    this.#again = undefined;
+    this.#place = this.#placeOn(this.#deps.provider);
+    this.restore(before);
   }
 
   readonly #explain = (error: unknown): never => {

@@ -2,9 +2,10 @@
  * The update of one iteration: epochs of shuffled minibatches, each a gradient of the PPO loss and one step of Adam. The order
  * of the rows comes from hashing (run seed, iteration, epoch), so the update is a function of its arguments.
  */
-import { mix32, uniform01 } from "../envs/random.ts";
+import { mix32 } from "../envs/random.ts";
 import type { Model } from "../policy/tensor/tensors.ts";
 import type { GradientEngine, GradientReading } from "./gradients.ts";
+import { minibatches } from "./minibatches.ts";
 import type { PpoOptions, PpoRows } from "./ppo.ts";
 
 export interface UpdateOptions extends PpoOptions {
@@ -24,7 +25,7 @@ export interface UpdateStatistics {
   loss: number;
   /** Mean of ρ − 1 − log ρ over the last epoch: Schulman's k3 estimate of KL(old ‖ new). */
   approxKl: number;
-  /** Share of rows whose ratio lies outside the clip range, last epoch. */
+  /** Of rows, or of a language policy's tokens: share whose ratio lies outside the clip range, last epoch. */
   clipFraction: number;
   entropy: number;
   /** Mean norm of the gradient before clipping. */
@@ -50,7 +51,6 @@ export async function update(
   options: UpdateOptions,
   seed: number,
 ): Promise<UpdateStatistics> {
-  const order = rows.slice();
   const totals = { loss: 0, gradNorm: 0, steps: 0 };
   let sums = new EpochSums(options);
   let last = sums.finish();
@@ -75,11 +75,11 @@ export async function update(
     pending.length = 0;
     last = sums.finish();
   };
+  const shuffled = minibatches(data, rows, options.minibatch);
   await engine.load(data, options);
   while (epoch < options.epochs) {
-    shuffle(order, mix32(seed, epoch));
-    for (let from = 0; from < order.length; from += options.minibatch) {
-      pending.push(takeStep(model, engine, order.subarray(from, from + options.minibatch), options, epoch));
+    for (const minibatch of shuffled(mix32(seed, epoch))) {
+      pending.push(takeStep(model, engine, minibatch, options, epoch));
       if (!model.isQueued) await settle();
     }
     epoch++;
@@ -127,7 +127,7 @@ async function takeStep(
 
 type EpochStatistics = Pick<UpdateStatistics, "approxKl" | "clipFraction" | "entropy" | "valueLoss" | "referenceKl">;
 
-/** Sums per-row readings of one epoch in float64. */
+/** Sums the readings of one epoch, by row or by token, in float64. */
 class EpochSums {
   #count = 0;
   #kl = 0;
@@ -174,15 +174,5 @@ class EpochSums {
       ...(this.#has.value ? { valueLoss: (0.5 * this.#valueError) / n } : {}),
       ...(this.#has.reference ? { referenceKl: this.#referenceKl / n } : {}),
     };
-  }
-}
-
-/** Fisher–Yates, in place. */
-export function shuffle(order: Uint32Array, seed: number): void {
-  for (let i = order.length - 1; i > 0; i--) {
-    const j = Math.floor(uniform01(seed, i) * (i + 1));
-    const held = order[i]!;
-    order[i] = order[j]!;
-    order[j] = held;
   }
 }

@@ -71,6 +71,8 @@ export interface WeightsSubscriber {
 export interface WeightsPublication {
   counter: number;
   weights: Float32Array;
+  /** Hex SHA-256 of what they build on, where they are not whole: a receiver must hold it. */
+  base?: string;
   /** For a relay, which passes on what another server published: that server's incarnation and time. */
   incarnation?: string;
   publishedAtMs?: number;
@@ -106,11 +108,13 @@ class Publication implements PublishedWeights {
   readonly counter: number;
   readonly incarnation: string;
   readonly publishedAtMs: number;
+  readonly base: string;
   /** Uncompressed f32: what the learner's array held when it was published. */
   readonly #original: PackedWeights;
   readonly #packed = new Map<string, PackedWeights>();
 
-  constructor({ counter, weights, incarnation, publishedAtMs }: Required<WeightsPublication>) {
+  constructor({ counter, weights, incarnation, publishedAtMs, base }: Required<WeightsPublication>) {
+    this.base = base;
     this.counter = counter;
     this.incarnation = incarnation;
     this.publishedAtMs = publishedAtMs;
@@ -212,6 +216,7 @@ export async function weightsServer(options: WeightsServerOptions): Promise<Weig
       parameterCount: BigInt(packed.parameterCount),
       wireBytes: BigInt(packed.wireBytes),
       published: timestampFromMs(publication.publishedAtMs),
+      baseSha256: Buffer.from(publication.base, "hex"),
     };
     await stream.send({ frame: { case: "manifest", value: manifest } });
     for (const frame of packed.frames) await stream.send(frame);
@@ -290,7 +295,7 @@ export async function weightsServer(options: WeightsServerOptions): Promise<Weig
     address: server.address,
     port: server.port,
     incarnation: ownIncarnation,
-    publish({ counter, weights, incarnation = ownIncarnation, publishedAtMs = Date.now() }) {
+    publish({ counter, weights, incarnation = ownIncarnation, publishedAtMs = Date.now(), base = "" }) {
       const least = newest?.incarnation === incarnation ? newest.counter + 1 : 0;
       if (!Number.isSafeInteger(counter) || counter < least) {
         throw new RangeError(
@@ -298,7 +303,7 @@ export async function weightsServer(options: WeightsServerOptions): Promise<Weig
         );
       }
       if (weights.length === 0) throw new RangeError("Cannot publish weights: there must be at least 1, found none");
-      newest = new Publication({ counter, weights, incarnation, publishedAtMs });
+      newest = new Publication({ counter, weights, incarnation, publishedAtMs, base });
       published++;
       wake();
       return newest;

@@ -6,7 +6,7 @@ import { gaussianLogProb, mostProbable, sampleCategorical, sampleNormal } from "
 import { exp } from "./tensor/portable-math.ts";
 import type { Model, Tensor, Tensors } from "./tensor/tensors.ts";
 
-/** What was decided for a batch of B rows. */
+/** What was decided for a batch of B rows (not of a language policy: its `writer` decides). */
 export interface Decisions {
   /** categorical: [B], position among the row's choices. */
   choices?: Int32Array;
@@ -133,7 +133,7 @@ export function encodeTrajectory(
     const turn = turnOf(steps, step);
     encoder.encode(turn, into);
     if (step === steps.count) break;
-    const { actions } = steps;
+    const { actions, tokens } = steps;
     if (actions.type === "choice") {
       const choice = actions.values[step];
       encoder.acted(choice, turn.admissible?.[choice]);
@@ -141,7 +141,7 @@ export function encodeTrajectory(
       encoder.acted(actions.values.subarray(step * actions.width, (step + 1) * actions.width));
     } else {
       const text = steps.strings[actions.index[step]];
-      encoder.acted(text, text);
+      encoder.acted(text, text, tokens?.values.subarray(tokens.offsets[step], tokens.offsets[step + 1]));
     }
   }
   return rows;

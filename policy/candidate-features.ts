@@ -4,6 +4,7 @@ import { bucket, FeatureList } from "./feature-list.ts";
 import {
   type Command,
   type Instruction,
+  MAX_ENTITIES,
   type Observation,
   readCommand,
   readInstruction,
@@ -69,11 +70,35 @@ const LED = 35;
 const STANDING = 36;
 const TURN = 37;
 
+const BUCKETS = 6;
+/** Of each thing that a command is about: by how often it was used, with and without the verb, and since when; no note; in sight. */
+const SLOT_IDS = 3 * BUCKETS + 2;
+
+/**
+ * The ids of the features that say how well a command and what it is about are known: few for each verb, and asked for at
+ * every turn, so they are hashed once. Times, then since, by bucket; then SLOT_IDS for each slot.
+ */
+function usageIds(list: FeatureList, verb: number): Int32Array {
+  list.clear();
+  for (let b = 0; b < BUCKETS; b++) list.add(TIMES, verb, b);
+  for (let b = 0; b < BUCKETS; b++) list.add(SINCE, verb, b);
+  for (let slot = 0; slot < MAX_ENTITIES; slot++) {
+    for (let b = 0; b < BUCKETS; b++) list.add(ENTITY_TIMES, verb, slot, b);
+    for (let b = 0; b < BUCKETS; b++) list.add(USED, slot, b);
+    for (let b = 0; b < BUCKETS; b++) list.add(ENTITY_SINCE, verb, slot, b);
+    list.add(NO_NOTE, verb, slot);
+    list.add(IN_SIGHT, verb, slot);
+  }
+  return list.copy();
+}
+
 /** A command under one instruction, with the features that never change. */
 interface KnownCommand {
   readonly hash: number;
   readonly command: Command;
   readonly features: Int32Array;
+  /** As of usageIds. */
+  readonly usage: Int32Array;
   /** Where what it names stands in the instruction (`standsAt`). */
   readonly stands: number;
   /** How many content words of the instruction it has. */
@@ -85,8 +110,11 @@ interface KnownInstruction {
   readonly instruction: Instruction;
   readonly wishes: Wishes;
   readonly commands: BoundedCache<KnownCommand>;
+  /** Reads a command that is not among them. */
+  read(text: string): KnownCommand;
 }
 
+const MAX_VERBS = 1024;
 const MAX_WORDS = 12;
 const MAX_PLACE = 20;
 const MAX_TURN = 20;
@@ -101,7 +129,10 @@ export class CandidateFeaturiser {
   private readonly commands = new BoundedCache<Command>(4096);
   private readonly observations = new BoundedCache<Observation>(2048);
   private readonly list: FeatureList;
-  private readonly contexts = new Map<number, Int32Array>();
+  /** Of each verb of the row under way, the number of the list of its context. */
+  private readonly contexts = new Map<number, number>();
+  /** By verb. */
+  private readonly usages = new Map<number, Int32Array>();
 
   constructor(families: FeatureFamilies, tableBits: number) {
     this.families = families;
@@ -113,12 +144,16 @@ export class CandidateFeaturiser {
   }
 
   instruction(text: string): KnownInstruction {
-    return this.instructions.get(text, () => ({
-      text,
-      instruction: readInstruction(text),
-      wishes: readWishes(text),
-      commands: new BoundedCache<KnownCommand>(1024),
-    }));
+    return this.instructions.get(text, () => {
+      const known: KnownInstruction = {
+        text,
+        instruction: readInstruction(text),
+        wishes: readWishes(text),
+        commands: new BoundedCache<KnownCommand>(1024),
+        read: (command) => this.read(known, command),
+      };
+      return known;
+    });
   }
 
   observation(text: string, known: KnownInstruction): Observation {
@@ -127,14 +162,27 @@ export class CandidateFeaturiser {
   }
 
   command(known: KnownInstruction, text: string): KnownCommand {
-    return known.commands.get(text, () => {
-      const command = this.commands.get(text, readCommand);
-      const features = this.lasting(command, known.instruction);
-      const { hash } = command;
-      if (!this.families.wishes) return { hash, command, features, stands: -2, covers: 0 };
-      const covers = known.instruction.content.filter((word) => command.content.includes(word)).length;
-      return { hash, command, features, stands: standsAt(known.wishes, argumentOf(text)), covers };
-    });
+    return known.commands.get(text, known.read);
+  }
+
+  private read(known: KnownInstruction, text: string): KnownCommand {
+    const command = this.commands.get(text, readCommand);
+    const features = this.lasting(command, known.instruction);
+    const usage = this.usage(command.verb);
+    const { hash } = command;
+    if (!this.families.wishes) return { hash, command, features, usage, stands: -2, covers: 0 };
+    const covers = known.instruction.content.filter((word) => command.content.includes(word)).length;
+    return { hash, command, features, usage, stands: standsAt(known.wishes, argumentOf(text)), covers };
+  }
+
+  private usage(verb: number): Int32Array {
+    let usage = this.usages.get(verb);
+    if (usage === undefined) {
+      usage = usageIds(this.list, verb);
+      if (this.usages.size >= MAX_VERBS) this.usages.clear();
+      this.usages.set(verb, usage);
+    }
+    return usage;
   }
 
   /** Features of a command that depend on nothing but the instruction. */
@@ -178,17 +226,18 @@ export class CandidateFeaturiser {
     wishes?.arrived(admissible, commands);
     const most = wishes === undefined ? [] : [...new Set(commands.map(({ covers }) => covers))].sort((a, b) => b - a);
     contexts.clear();
+    let context: number | undefined;
     for (let i = 0; i < commands.length; i++) {
-      const { command, features } = commands[i];
-      let context = contexts.get(command.verb);
-      if (context === undefined) {
-        context = this.context(command.verb, memory);
-        contexts.set(command.verb, context);
-      }
+      const { command, features, usage } = commands[i];
       into.refer("shared", features);
-      into.refer("shared", context);
+      // Lists are often sorted, so that the commands of a verb follow each other.
+      if (i === 0 || command.verb !== commands[i - 1].command.verb) context = contexts.get(command.verb);
+      if (context === undefined) {
+        context = into.refer("shared", this.context(command.verb, memory));
+        contexts.set(command.verb, context);
+      } else into.item("shared", context);
       list.clear();
-      this.remembered(command, memory, observation);
+      this.remembered(command, usage, memory, observation);
       if (wishes) this.wished(commands[i], i, most.indexOf(commands[i].covers), memory, wishes);
       into.items("candidates", list.ids, list.count);
       into.endList("candidates");
@@ -224,40 +273,44 @@ export class CandidateFeaturiser {
   }
 
   /** What the transcript says to this command in particular. */
-  private remembered(command: Command, memory: TranscriptMemory, observation: Observation): void {
+  private remembered(command: Command, usage: Int32Array, memory: TranscriptMemory, observation: Observation): void {
     const { list, families } = this;
     const { verb, entities } = command;
     const now = memory.actions + 1;
     if (families.counts) {
       const use = memory.commands.get(command.hash);
-      list.add(TIMES, verb, use === undefined ? 0 : bucket(use.times));
-      if (use !== undefined) list.add(SINCE, verb, bucket(now - use.last));
+      list.push(usage[use === undefined ? 0 : bucket(use.times)]);
+      if (use !== undefined) list.push(usage[BUCKETS + bucket(now - use.last)]);
     }
     for (let slot = 0; slot < entities.length; slot++) {
       const { id } = entities[slot];
+      const at = 2 * BUCKETS + slot * SLOT_IDS;
       const note = memory.notes.get(id);
       if (families.counts) {
         const times = note === undefined ? 0 : bucket(note.times);
-        list.add(ENTITY_TIMES, verb, slot, times);
-        list.add(USED, slot, times);
-        if (note !== undefined) list.add(ENTITY_SINCE, verb, slot, bucket(now - note.last));
+        list.push(usage[at + times]);
+        list.push(usage[at + BUCKETS + times]);
+        if (note !== undefined) list.push(usage[at + 2 * BUCKETS + bucket(now - note.last)]);
       }
       if (families.notes) {
-        if (note === undefined) list.add(NO_NOTE, verb, slot);
+        if (note === undefined) list.push(usage[at + 3 * BUCKETS]);
         else if (note.roles.length === 0) list.add(BLANK_NOTE, verb, slot, note.verb);
         else
           for (const role of note.roles) {
             list.add(NOTE, verb, slot, note.verb, role);
             list.add(NOTED, slot, role);
           }
-        if (observation.mentions.has(id)) list.add(IN_SIGHT, verb, slot);
+        if (observation.mentions.has(id)) list.push(usage[at + 3 * BUCKETS + 1]);
       }
     }
-    if (families.notes)
-      for (const use of memory.verbs)
-        for (let slot = 0; slot < entities.length; slot++)
-          for (const entity of use.command.entities)
-            if (entity.id === entities[slot].id) list.add(SHARED, verb, use.verb, slot);
+    if (!families.notes) return;
+    for (let k = 0; k < memory.verbs.length; k++) {
+      const use = memory.verbs[k];
+      const others = use.command.entities;
+      for (let slot = 0; slot < entities.length; slot++)
+        for (let other = 0; other < others.length; other++)
+          if (others[other].id === entities[slot].id) list.add(SHARED, verb, use.verb, slot);
+    }
   }
 
   /** What the wishes say to this command; commands of a verb are told apart by the first word of what they name, and their place. */

@@ -7,17 +7,19 @@ import type { Indices, Tensor, Tensors } from "./tensor/tensors.ts";
 
 const HALF_LOG_TWO_PI = 0.9189385332046727;
 
-/** log π(a|s) of the actions taken and the entropy of π(·|s), both [B]. */
+/** log π(a|s) of the actions taken and the entropy of π(·|s), both [B]; of a language model, of each token of the answers, both [n]. */
 export interface ActionTerms {
   logProb: Tensor;
   entropy: Tensor;
 }
 
 /**
- * @param actions int32 [B], position among the row's choices (categorical); float32 [B, D] (gaussian)
+ * @param actions int32 [B], position among the row's choices (categorical); float32 [B, D] (gaussian); tokens: not looked at, the
+ *   answers are in the rows
  * Throws RangeError when a choice lies outside its row, TypeError when the actions are of the other kind.
  */
 export function actionTerms(t: Tensors, output: PolicyOutput, actions: Int32Array | Float32Array): ActionTerms {
+  if (output.tokens !== undefined) return { logProb: output.logits, entropy: output.tokens.entropy };
   if (output.offsets !== undefined && actions instanceof Int32Array)
     return categorical(t, output.logits, output.offsets, actions);
   if (output.logStd !== undefined && actions instanceof Float32Array)

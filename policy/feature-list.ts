@@ -26,8 +26,13 @@ export class FeatureList {
   }
 
   add(kind: number, a: number, b = 0, c = 0, d = 0): void {
+    this.push(this.id(kind, a, b, c, d));
+  }
+
+  /** Adds a feature by the row of the table that it has. */
+  push(id: number): void {
     if (this.count === this.ids.length) this.grow(1);
-    this.ids[this.count++] = this.id(kind, a, b, c, d);
+    this.ids[this.count++] = id;
   }
 
   append(ids: Int32Array, count = ids.length): void {

@@ -11,7 +11,8 @@ const NUMBER = /^\p{N}+$/u;
 
 /** Longer texts are read up to here. */
 const MAX_WORDS = 512;
-const MAX_ENTITIES = 4;
+/** Of one command. */
+export const MAX_ENTITIES = 4;
 
 /** Words that hold a sentence together and name nothing. Other languages do without: there every word may name a thing. */
 const FUNCTION_WORDS = hashSet(

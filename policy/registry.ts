@@ -3,15 +3,17 @@ import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { EnvironmentSpec } from "../envs/environment.ts";
 import { candidates } from "./candidates.ts";
+import { language } from "./language/language.ts";
 import { mlp } from "./mlp.ts";
 import { didYouMean, resolvePolicyOptions } from "./options.ts";
 import { pointer } from "./pointer.ts";
 import type { Policy, PolicyDefinition, PolicySpec } from "./policy.ts";
+import { initialise } from "./tensor/initialise.ts";
 
 export { resolvePolicyOptions } from "./options.ts";
 
 /** Known by name, without a file. */
-export const builtInPolicies: readonly PolicyDefinition[] = [mlp, candidates, pointer];
+export const builtInPolicies: readonly PolicyDefinition[] = [mlp, candidates, pointer, language];
 
 function isPath(name: string): boolean {
   return /[/\\]/.test(name) || /\.[cm]?[jt]s$/.test(name);
@@ -66,9 +68,25 @@ export function buildPolicy(definition: PolicyDefinition, spec: PolicySpec): Pol
   return definition.create({ ...spec, options: resolvePolicyOptions(definition, spec.options) });
 }
 
-/** The policy that a spec describes. Errors are those of `policyDefinition`, `resolvePolicyOptions` and its `create`. */
+/**
+ * The policy that a spec describes. Errors are those of `policyDefinition`, `resolvePolicyOptions` and its `create`; TypeError when
+ * it would build on something else than the spec says.
+ */
 export async function createPolicy(spec: PolicySpec): Promise<Policy> {
-  return buildPolicy(await policyDefinition(spec.name), spec);
+  const definition = await policyDefinition(spec.name);
+  const resolved = { ...spec, options: resolvePolicyOptions(definition, spec.options) };
+  const policy = await (definition.open?.(resolved) ?? definition.create(resolved));
+  if (spec.base !== undefined && policy.base !== spec.base)
+    throw new TypeError(
+      `Cannot build policy "${spec.name}" on another base: expected the one with SHA-256 ${spec.base}, found ${policy.base ?? "none"} here. ` +
+        `Copy the model's folder from the machine where the run was started.`,
+    );
+  return policy;
+}
+
+/** The weights that training starts from. */
+export function firstWeights(policy: Policy, seed: number): Float32Array {
+  return policy.firstWeights?.(seed) ?? initialise(policy.layout, seed);
 }
 
 /** The built-in policy that suits an environment's spaces. Throws TypeError when none does. */

@@ -50,14 +50,17 @@ export interface RowsBuilder {
   readonly count: number;
   /** Gives the open row its `width` numbers. */
   dense(column: string, values: ArrayLike<number>): void;
-  /** Appends to the open row. */
+  /** Appends to the open row; in a shared column, another reference to the list of that number. */
   item(column: string, value: number): void;
   /** Appends values[0 … count) (all of them by default) to the open row. */
   items(column: string, values: Int32Array, count?: number): void;
   /** Nested columns: closes the current list and opens the next one. */
   endList(column: string): void;
-  /** Shared columns: appends a reference to this list, which is copied when it is seen first. Lists are told apart by identity. */
-  refer(column: string, list: Int32Array): void;
+  /**
+   * Shared columns: appends a reference to this list, which is copied when it is seen first, and returns its number. Lists are
+   * told apart by identity.
+   */
+  refer(column: string, list: Int32Array): number;
   /** Throws when a dense column was not given, or a list was left open. */
   endRow(): void;
   clear(): void;
@@ -175,7 +178,7 @@ class SharedWriter {
   readonly references = new RaggedWriter();
   readonly lists = new RaggedWriter();
   private readonly numbers = new Map<Int32Array, number>();
-  refer(list: Int32Array): void {
+  refer(list: Int32Array): number {
     let number = this.numbers.get(list);
     if (number === undefined) {
       number = this.numbers.size;
@@ -183,6 +186,12 @@ class SharedWriter {
       this.lists.numbers.append(list, list.length);
       this.lists.endRow();
     }
+    this.references.numbers.push(number);
+    return number;
+  }
+  again(number: number): void {
+    if (!(number >= 0 && number < this.numbers.size))
+      throw new RangeError(`There is no shared list ${number} to refer to`);
     this.references.numbers.push(number);
   }
   endRow(): void {
@@ -232,7 +241,9 @@ class ColumnsBuilder implements RowsBuilder {
   }
 
   item(column: string, value: number): void {
-    this.listWriter(column).numbers.push(value);
+    const writer = this.writers[column];
+    if (writer?.type === "shared") writer.again(value);
+    else this.listWriter(column).numbers.push(value);
   }
 
   items(column: string, values: Int32Array, count = values.length): void {
@@ -245,10 +256,10 @@ class ColumnsBuilder implements RowsBuilder {
     writer.endList();
   }
 
-  refer(column: string, list: Int32Array): void {
+  refer(column: string, list: Int32Array): number {
     const writer = this.writers[column];
     if (writer?.type !== "shared") throw this.unsuited(column, "shared");
-    writer.refer(list);
+    return writer.refer(list);
   }
 
   endRow(): void {

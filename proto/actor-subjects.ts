@@ -8,6 +8,8 @@ import { createHash } from "node:crypto";
 export const actorsBucket = "proxima-actors";
 /** Key-value bucket with a time to live: node's name → its heartbeat. */
 export const nodesBucket = "proxima-nodes";
+/** A node not heard of for this long is dead, where nodes are not told otherwise. */
+export const DEFAULT_LEASE_MS = 6_000;
 
 /** Names of actors, kinds and nodes: one token of a subject or key. */
 export const ACTOR_NAME = /^[A-Za-z0-9_-]{1,128}$/;
@@ -28,9 +30,15 @@ export const callSubject = (actor: string, incarnation: number) => `proxima-acto
 /** Cancels a call to it. */
 export const cancelSubject = (actor: string, incarnation: number) => `proxima-actors.cancel.${actor}.${incarnation}`;
 
-/** The work queue of one resource class, for nodes that can offer what it needs. */
+/** Calls to any actor, and what cancels them. */
+export const everyCall = ["proxima-actors.call.*.*", "proxima-actors.cancel.*.*"] as const;
+
+/** Work queue of requests to run an actor: one subject and one durable for each resource class. */
+export const spawnStream = "proxima-spawn";
+export const spawnSubjects = "proxima-actors.spawn.*";
+
+/** The part of it for nodes that can offer what one resource class needs. */
 export interface SpawnQueue {
-  readonly stream: string;
   readonly durable: string;
   readonly subject: string;
 }
@@ -38,6 +46,5 @@ export interface SpawnQueue {
 /** @param resources what an actor needs, as text; the same text is the same queue */
 export function spawnQueue(resources: string): SpawnQueue {
   const id = createHash("sha256").update(resources).digest("hex").slice(0, 16);
-  const subject = `proxima-actors.spawn.${id}`;
-  return { stream: `proxima-spawn-${id}`, durable: "nodes", subject };
+  return { durable: id, subject: `proxima-actors.spawn.${id}` };
 }

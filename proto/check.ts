@@ -3,7 +3,16 @@
  * expected and what was found. The result is rebuilt from the known fields, so extra ones are dropped and every accepted
  * object has the same shape.
  */
-import type { GroupTask, Lineage, Outcome, Steps, TextColumn, Trajectory, VectorColumn } from "./trajectory.ts";
+import type {
+  GroupTask,
+  Lineage,
+  Outcome,
+  Steps,
+  TextColumn,
+  TokenColumn,
+  Trajectory,
+  VectorColumn,
+} from "./trajectory.ts";
 
 /** What is wrong with which field. The codec wraps it in the error that its caller should see. */
 export class Refusal extends Error {
@@ -21,8 +30,12 @@ const SHA256 = /^[0-9a-f]{64}$/;
 const MAX_STEPS = 1 << 20;
 const MAX_MEMBERS = 1 << 12;
 const MAX_UINT32 = 0xffff_ffff;
+/** Vocabularies are smaller; so no number read from the wire can ask for a large table. */
+const MAX_TOKEN = (1 << 24) - 1;
 /** Rounding in a log-softmax may leave a probability of 1 a little above 0. */
 const LOG_PROB_TOLERANCE = 1e-4;
+/** Tokens' log-probabilities may have been added up in another order or precision than here. */
+const SUM_TOLERANCE = 1e-4;
 /** `return` may have been added up in another order or precision than the rewards are here. */
 const RETURN_TOLERANCE = 1e-4;
 
@@ -179,14 +192,49 @@ function admissibleLists(value: unknown, field: string, count: number, strings: 
   if (value === undefined) return undefined;
   const fields = record(value, field);
   const index = typed(fields.index, `${field}.index`, Uint32Array);
-  const offsets = typed(fields.offsets, `${field}.offsets`, Uint32Array, count + 1);
-  if (offsets[0] !== 0) refuse(`${field}.offsets[0]`, "0", offsets[0]);
-  for (let t = 0; t < count; t++) {
-    if (offsets[t + 1] < offsets[t]) refuse(`${field}.offsets[${t + 1}]`, `at least ${offsets[t]}`, offsets[t + 1]);
-  }
-  if (offsets[count] !== index.length) refuse(`${field}.offsets[${count}]`, `${index.length}`, offsets[count]);
+  const offsets = offsetsOf(fields.offsets, `${field}.offsets`, count, index.length, 0);
   below(index, strings, `${field}.index`);
   return { offsets, index };
+}
+
+/** Where each of `count` lists begins, and the last ends. Each has at least `least` items, all together `items`. */
+function offsetsOf(value: unknown, field: string, count: number, items: number, least: number): Uint32Array {
+  const offsets = typed(value, field, Uint32Array, count + 1);
+  if (offsets[0] !== 0) refuse(`${field}[0]`, "0", offsets[0]);
+  for (let t = 0; t < count; t++) {
+    if (offsets[t + 1] < offsets[t] + least)
+      refuse(`${field}[${t + 1}]`, `at least ${offsets[t] + least}`, offsets[t + 1]);
+  }
+  if (offsets[count] !== items) refuse(`${field}[${count}]`, `${items}`, offsets[count]);
+  return offsets;
+}
+
+/** @param logProbs of the steps: each must be the sum of its tokens' */
+function tokenColumn(value: unknown, field: string, count: number, logProbs: Float32Array): TokenColumn | undefined {
+  if (value === undefined) return undefined;
+  const fields = record(value, field);
+  const values = typed(fields.values, `${field}.values`, Int32Array);
+  const offsets = offsetsOf(fields.offsets, `${field}.offsets`, count, values.length, 1);
+  for (let i = 0; i < values.length; i++) {
+    if (values[i] < 0 || values[i] > MAX_TOKEN) refuse(`${field}.values[${i}]`, `from 0 to ${MAX_TOKEN}`, values[i]);
+  }
+  const each = typed(fields.logProbs, `${field}.logProbs`, Float32Array, values.length);
+  probabilities(each, `${field}.logProbs`);
+  for (let t = 0; t < count; t++) {
+    let sum = 0;
+    for (let i = offsets[t]; i < offsets[t + 1]; i++) sum += each[i];
+    if (Math.abs(sum - logProbs[t]) > SUM_TOLERANCE * (1 - sum))
+      refuse(`steps.logProbs[${t}]`, `the sum over the answer's tokens, ${sum}`, logProbs[t]);
+  }
+  return { offsets, values, logProbs: each };
+}
+
+/** Finite, and at most 0 but for rounding. */
+function probabilities(logProbs: Float32Array, field: string): void {
+  allFinite(logProbs, field);
+  for (let t = 0; t < logProbs.length; t++) {
+    if (logProbs[t] > LOG_PROB_TOLERANCE) refuse(`${field}[${t}]`, "at most 0", logProbs[t]);
+  }
 }
 
 function mask(value: unknown, field: string, count: number): Uint8Array | undefined {
@@ -241,13 +289,12 @@ function stepColumns(value: unknown, field: string): Steps {
   const actions = actionColumn(fields.actions, `${field}.actions`, strings.length, { count, admissible, actionMask });
 
   const logProbs = typed(fields.logProbs, `${field}.logProbs`, Float32Array, count);
-  allFinite(logProbs, `${field}.logProbs`);
   // The density of a continuous action may exceed 1, a probability may not.
-  if (actions.type !== "vector") {
-    for (let t = 0; t < count; t++) {
-      if (logProbs[t] > LOG_PROB_TOLERANCE) refuse(`${field}.logProbs[${t}]`, "at most 0", logProbs[t]);
-    }
-  }
+  if (actions.type === "vector") allFinite(logProbs, `${field}.logProbs`);
+  else probabilities(logProbs, `${field}.logProbs`);
+  if (fields.tokens !== undefined && actions.type !== "text")
+    refuse(`${field}.tokens`, "absent where actions are no text", fields.tokens);
+  const tokens = tokenColumn(fields.tokens, `${field}.tokens`, count, logProbs);
   const rewards = typed(fields.rewards, `${field}.rewards`, Float64Array, count);
   allFinite(rewards, `${field}.rewards`);
   const valid = typed(fields.valid, `${field}.valid`, Uint8Array, count);
@@ -257,6 +304,7 @@ function stepColumns(value: unknown, field: string): Steps {
   if (instruction !== undefined) steps.instruction = instruction;
   if (admissible !== undefined) steps.admissible = admissible;
   if (actionMask !== undefined) steps.actionMask = actionMask;
+  if (tokens !== undefined) steps.tokens = tokens;
   return steps;
 }
 

@@ -13,7 +13,14 @@ import {
   encodeGroupTask,
   encodeTrajectory,
 } from "./codec.ts";
-import { randomTrajectory, sampleLineage, seeded, textTrajectory, vectorTrajectory } from "./testing/trajectories.ts";
+import {
+  languageTrajectory,
+  randomTrajectory,
+  sampleLineage,
+  seeded,
+  textTrajectory,
+  vectorTrajectory,
+} from "./testing/trajectories.ts";
 import type { GroupTask, Trajectory } from "./trajectory.ts";
 
 setDefaultTimeout(30_000); // for machines that do much else at the same time
@@ -64,8 +71,11 @@ function refusedField(change: (trajectory: Loose) => void, good: () => Trajector
 }
 
 describe("round trips", () => {
-  test("a text episode and a vector episode come back equal", () => {
-    for (const trajectory of [textTrajectory(), vectorTrajectory(), textTrajectory(1), vectorTrajectory(1)]) {
+  test("a text episode, a vector episode and one of a language model come back equal", () => {
+    for (const trajectory of [textTrajectory, vectorTrajectory, languageTrajectory].flatMap((make) => [
+      make(),
+      make(1),
+    ])) {
       expect(decodeTrajectory(encodeTrajectory(trajectory))).toEqual(trajectory);
     }
   });
@@ -240,6 +250,24 @@ describe("validation names the field", () => {
     ["steps.actions.values[0]", (t) => (t.steps.actionMask = new Uint8Array(10))],
   ])("of a vector episode: %s (%#)", (field, change) => {
     expect(refusedField(change, () => vectorTrajectory(5))).toBe(field);
+  });
+
+  test.each<[string, (t: Loose) => void]>([
+    ["steps.tokens", (t) => (t.steps.tokens = [1])],
+    ["steps.tokens", (t) => (t.steps.actions = { type: "choice", values: new Int32Array(5) })],
+    ["steps.tokens.offsets", (t) => (t.steps.tokens.offsets = new Uint32Array(5))],
+    ["steps.tokens.offsets[0]", (t) => (t.steps.tokens.offsets[0] = 1)],
+    ["steps.tokens.offsets[2]", (t) => (t.steps.tokens.offsets[2] = t.steps.tokens.offsets[1])],
+    ["steps.tokens.offsets[5]", (t) => (t.steps.tokens.offsets[5] += 1)],
+    ["steps.tokens.values", (t) => (t.steps.tokens.values = new Uint32Array(t.steps.tokens.values))],
+    ["steps.tokens.values[1]", (t) => (t.steps.tokens.values[1] = -1)],
+    ["steps.tokens.values[1]", (t) => (t.steps.tokens.values[1] = 2 ** 24)],
+    ["steps.tokens.logProbs", (t) => (t.steps.tokens.logProbs = new Float32Array(5))],
+    ["steps.tokens.logProbs[0]", (t) => (t.steps.tokens.logProbs[0] = Number.NaN)],
+    ["steps.tokens.logProbs[0]", (t) => (t.steps.tokens.logProbs[0] = 0.5)],
+    ["steps.logProbs[3]", (t) => (t.steps.logProbs[3] *= 1.01)],
+  ])("of a language model's episode: %s (%#)", (field, change) => {
+    expect(refusedField(change, () => languageTrajectory(5))).toBe(field);
   });
 
   test.each<[string, (t: Loose) => void]>([

@@ -5,6 +5,7 @@
  *   permissionsOf("node", ["walk"]);                              // subjects for nats-server's configuration
  *   mayCall("viewer", "/proxima.v1.LearnerService/Pause");        // false
  */
+import { actorsBucket, everyCall, nodesBucket, spawnStream, spawnSubjects } from "./actor-subjects.ts";
 import { LearnerService } from "./gen/proxima/v1/learner_pb.ts";
 import { WeightsService } from "./gen/proxima/v1/weights_pb.ts";
 import { runsBucket, type Subjects, subjects } from "./subjects.ts";
@@ -29,6 +30,9 @@ export interface Right {
 const streamsOf = (s: Subjects) => [s.taskStream, s.trajectoryStream, s.deadLetterStream];
 const bucketsOf = (s: Subjects) => [s.stateBucket, s.directoryBucket, runsBucket].map((bucket) => `KV_${bucket}`);
 const bundlesOf = (s: Subjects) => `OBJ_${s.bundleStore}`;
+
+/** Of the actor system, which serves every run. */
+const actorBuckets = [actorsBucket, nodesBucket].map((bucket) => `KV_${bucket}`);
 
 /** Requests to JetStream's own interface, one for each stream. */
 const api = (verbs: readonly string[], streams: readonly string[], rest = "") =>
@@ -60,12 +64,29 @@ export const rights: readonly Right[] = [
     ],
   },
   {
+    what: "see what nodes there are, and what actors they hold",
+    roles: ["operator", "learner", "node", "viewer"],
+    publish: () => [
+      ...api(["STREAM.INFO", "STREAM.MSG.GET"], actorBuckets),
+      ...api(["DIRECT.GET"], actorBuckets, ".>"),
+    ],
+  },
+  {
     what: "open the run's streams and buckets",
     roles: ["learner"],
     publish: (s) => [
       ...api(["STREAM.CREATE", "STREAM.UPDATE"], [...streamsOf(s), ...bucketsOf(s)]),
       ...api(["CONSUMER.DURABLE.CREATE"], [s.taskStream], `.${s.taskConsumer}`),
       ...ownConsumers(bucketsOf(s)),
+    ],
+  },
+  {
+    what: "open the queue and the directories of the actor system",
+    roles: ["learner"],
+    publish: () => [
+      ...api(["STREAM.CREATE", "STREAM.UPDATE"], [spawnStream, ...actorBuckets]),
+      ...api(["CONSUMER.DURABLE.CREATE", "CONSUMER.INFO"], [spawnStream], ".*"),
+      ...ownConsumers(actorBuckets),
     ],
   },
   { what: "announce the run", roles: ["learner"], publish: (s) => [`$KV.${runsBucket}.${s.run}`] },
@@ -115,6 +136,21 @@ export const rights: readonly Right[] = [
     roles: ["node"],
     publish: (s) => [`$KV.${s.directoryBucket}.>`],
   },
+  { what: "ask nodes to run actors", roles: ["learner"], publish: () => [spawnSubjects] },
+  {
+    what: "write what is wanted of an actor, and what has become of it",
+    roles: ["learner", "node"],
+    publish: () => [`$KV.${actorsBucket}.>`],
+  },
+  {
+    what: "offer a machine, and take actors that wait for one",
+    roles: ["node"],
+    publish: () => [
+      `$KV.${nodesBucket}.>`,
+      ...api(["CONSUMER.INFO", "CONSUMER.MSG.NEXT"], [spawnStream], ".*"),
+      ...acknowledge(spawnStream, "*"),
+    ],
+  },
   {
     what: "store and list environment bundles",
     roles: ["operator"],
@@ -130,16 +166,16 @@ export const rights: readonly Right[] = [
     publish: (s) => api(["STREAM.INFO", "STREAM.MSG.GET"], [bundlesOf(s)]),
   },
   {
-    what: "call actors and nodes",
+    what: "call actors",
     roles: ["operator"],
-    publish: (s) => [`proxima.${s.run}.call.*`, `proxima.${s.run}.node.*`],
+    publish: () => [...everyCall],
   },
   {
     what: "answer such calls",
     roles: ["node"],
     // Explicitly, because a permission to answer whatever arrives could be had for any subject by writing to oneself.
     publish: () => [`${inboxPrefix("operator")}.>`],
-    subscribe: (s) => [`proxima.${s.run}.call.*`, `proxima.${s.run}.node.*`],
+    subscribe: () => [...everyCall],
   },
   {
     what: "receive weights",

@@ -41,6 +41,16 @@ export interface VectorColumn {
   values: Float32Array;
 }
 
+/** The answers of a language model: that of step t is offsets[t] … offsets[t+1) of both columns, never empty. */
+export interface TokenColumn {
+  /** [T + 1] */
+  offsets: Uint32Array;
+  /** Numbers in the model's vocabulary. The one that ended the answer, where one did, is included. */
+  values: Int32Array;
+  /** log π of each token given all before it, of the distribution that it was drawn from; natural log. */
+  logProbs: Float32Array;
+}
+
 export interface Steps {
   /** T. */
   count: number;
@@ -55,7 +65,9 @@ export interface Steps {
   actionMask?: Uint8Array;
   /** choice [T]: discrete index, or position within the step's admissible list. vector [T, d]. text [T]. */
   actions: { type: "choice"; values: Int32Array } | VectorColumn | TextColumn;
-  /** [T] log-probability of the action under the behaviour policy, natural log. */
+  /** The answers that text actions were read from, where a language model gave them. Its prompts are rebuilt from the columns above. */
+  tokens?: TokenColumn;
+  /** [T] log-probability of the action under the behaviour policy, natural log; of an answer, the sum over its tokens. */
   logProbs: Float32Array;
   /** [T] */
   rewards: Float64Array;

@@ -148,6 +148,14 @@ describe("what does not verify is refused", () => {
     expect(refusal(() => assemble(manifest(packed, changes)))).toContain(message);
   });
 
+  test("an adapter for another base than the receiver's, and whole parameters where it holds one", () => {
+    const base = "ab".repeat(32);
+    const adapter = manifest(packed, { baseSha256: new Uint8Array(Buffer.from(base, "hex")) });
+    expect(refusal(() => assemble(adapter, { base: "cd".repeat(32) }))).toContain(`an adapter on top of ${base}`);
+    expect(refusal(() => assemble(manifest(packed), { base }))).toContain("found whole parameters");
+    for (const taken of [base, "any"]) expect(assemble(adapter, { base: taken }).complete).toBe(false);
+  });
+
   test("another hash, naming both", () => {
     const message = refusal(() => receive(packed, version(new Uint8Array(32))));
     expect(message).toContain("0".repeat(64));

@@ -128,8 +128,16 @@ export interface Assembly {
   finish(): { weights: Float32Array; sha256: string };
 }
 
+/** What a receiver takes. */
+export interface Acceptance {
+  maxParameters?: number;
+  /** Hex SHA-256 of what the parameters build on and the receiver holds; "any" for who passes them on. Absent: whole parameters. */
+  base?: string;
+}
+
 /** Makes room for what the manifest announces. All its functions throw WeightsRefusedError. */
-export function assemble(manifest: Manifest, maxParameters = MAX_PARAMETERS): Assembly {
+export function assemble(manifest: Manifest, acceptance: Acceptance = {}): Assembly {
+  const { maxParameters = MAX_PARAMETERS, base = "" } = acceptance;
   const { encoding, compression, version } = manifest;
   const count = Number(manifest.parameterCount);
   const wireBytes = Number(manifest.wireBytes);
@@ -145,7 +153,12 @@ export function assemble(manifest: Manifest, maxParameters = MAX_PARAMETERS): As
   if (compression !== Compression.NONE && !(compression === Compression.ZSTD && hasZstd)) {
     return refuse(`the compression must be none${hasZstd ? " or zstd" : ""}`, compression);
   }
-  if (manifest.baseSha256.length > 0) return refuse("it must be whole parameters", "an adapter on top of a base");
+  const onTopOf = Buffer.from(manifest.baseSha256).toString("hex");
+  if (onTopOf !== base && base !== "any")
+    return refuse(
+      base === "" ? "it must be whole parameters" : `it must build on the base with SHA-256 ${base}`,
+      onTopOf === "" ? "whole parameters" : `an adapter on top of ${onTopOf}`,
+    );
   if (count < 1 || count > maxParameters) return refuse(`it must have 1 to ${maxParameters} parameters`, count);
   const rawBytes = count * (encoding === Encoding.F32 ? 4 : 2);
   // Data that does not shrink grows a little in zstd.

@@ -4,8 +4,9 @@
  */
 import process from "node:process";
 import { callSubject, cancelSubject } from "../../proto/actor-subjects.ts";
-import { openBus } from "../../proto/bus/index.ts";
+import { type NatsOptions, openBus } from "../../proto/bus/index.ts";
 import { decodeData } from "../../proto/data.ts";
+import type { Security } from "../../proto/grpc.ts";
 import { CallServer } from "./call-server.ts";
 import type { ActorEntry } from "./entry.ts";
 import type { ActorContext, Kind } from "./kind.ts";
@@ -31,13 +32,26 @@ export type FromActor =
 /** Begins a line of standard output that is meant for the node. */
 export const MESSAGE_MARK = "\x1e";
 
+/** What an actor may reach from its node, and how. */
 export interface BusAccess {
   url: string;
   /** The contents of a NATS credentials file. */
   credentials?: string;
+  /** Folder of `proxima secure`, with the node's files. */
+  secrets?: string;
+  /** host:port where rollout actors have weights; the learner's own address when absent. */
+  weights?: string;
+}
+
+/** What the node's files say: for the connection to the broker, and for calls to a learner. */
+export interface NodeSecrets {
+  bus: Pick<NatsOptions, "nkeySeed" | "tls" | "inboxPrefix">;
+  client: Security;
 }
 
 export interface HostLink {
+  /** Reads them where a node has some. */
+  secretsIn(folder: string): NodeSecrets | undefined;
   send(message: FromActor): void;
   onMessage(listener: (message: ToActor) => void): void;
   /** Ends the process or thread. */
@@ -87,9 +101,11 @@ async function start(
 ) {
   const { name, kind: kindName, incarnation, restarts } = entry;
   const kind = await loadKind(module, kindName);
+  const secrets = access.secrets === undefined ? undefined : link.secretsIn(access.secrets);
   const bus = await openBus(access.url, {
     name: `proxima actor ${name}`,
     credentials: access.credentials,
+    ...secrets?.bus,
     timeoutMs: CONNECT_MS,
   });
   const log = (message: string) => link.send({ type: "log", message });
@@ -98,6 +114,8 @@ async function start(
     name,
     restarts,
     bus,
+    security: secrets?.client,
+    weights: access.weights,
     get system() {
       system ??= new ActorSystem(bus);
       return system;

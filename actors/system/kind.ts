@@ -19,6 +19,7 @@
 
 import { checkActorName } from "../../proto/actor-subjects.ts";
 import type { Bus } from "../../proto/bus/bus.ts";
+import type { Security } from "../../proto/grpc.ts";
 import type { ActorInfo } from "./entry.ts";
 import type { ActorSystem } from "./system.ts";
 
@@ -45,6 +46,10 @@ export interface ActorContext {
   /** How often it was started again. */
   readonly restarts: number;
   readonly bus: Bus;
+  /** For calls to a learner, where its node holds secrets. */
+  readonly security?: Security;
+  /** host:port of a relay of weights that its node was told of. */
+  readonly weights?: string;
   /** To call other actors, and to spawn some. */
   readonly system: ActorSystem;
   /** Printed by the node, with the actor's name. */

@@ -8,7 +8,7 @@
  * **Nodes that come back.** An actor serves only while its lease lasts, which its node renews when the broker has confirmed
  * a heartbeat. A node that was away for longer first asks the directory which actors are still its own; it ends the others.
  */
-import { nodesBucket, spawnQueue } from "../../proto/actor-subjects.ts";
+import { ACTOR_NAME, nodesBucket, spawnQueue } from "../../proto/actor-subjects.ts";
 import type { Bus, Delivery, KeyValue, Puller } from "../../proto/bus/bus.ts";
 import { KeyConflictError } from "../../proto/bus/errors.ts";
 import { sleep } from "../../proto/bus/timers.ts";
@@ -25,6 +25,7 @@ import {
   resourcesText,
 } from "./entry.ts";
 import { deathsAfter, type Ending, gaveUp, HostedActor, type HostedDependencies } from "./hosted-actor.ts";
+import { lookAgainMs, spawnPull } from "./spawn-queue.ts";
 
 export interface NodeOptions {
   /** Unique among living nodes. */
@@ -226,14 +227,14 @@ export class ActorNode {
   }
 
   async #serve(text: string, resources: Resources, signal: AbortSignal): Promise<void> {
-    const { stream, durable } = spawnQueue(text);
+    const pull = spawnPull(spawnQueue(text), { ackWaitMs: this.#options.leaseMs });
     let puller: Puller | undefined;
     while (!signal.aborted) {
       if (!this.#hasRoom(resources)) {
         await this.#changed(signal);
         continue;
       }
-      puller ??= await this.#bus.puller({ stream, durable, ackWaitMs: this.#options.leaseMs, maxAckPending: 65_536 });
+      puller ??= await this.#bus.puller(pull);
       for (const delivery of await puller.next(1, PULL_MS, signal)) {
         if (signal.aborted || !this.#hasRoom(resources)) delivery.nak();
         else await this.#take(delivery, resources);
@@ -299,7 +300,18 @@ export class ActorNode {
     } catch {
       request = {};
     }
-    const found = typeof request?.name === "string" ? await this.#directory.read(request.name) : undefined;
+    const name = typeof request?.name === "string" && ACTOR_NAME.test(request.name) ? request.name : undefined;
+    const found = name === undefined ? undefined : await this.#directory.read(name);
+    const isFree = !found || (found.entry.state.type === "failed" && found.entry.id !== request.id);
+    if (name !== undefined && isFree) {
+      const againMs = lookAgainMs(delivery.deliveries); // whoever spawns it enters it a moment later
+      if (againMs !== undefined) {
+        delivery.nak(againMs);
+        return undefined;
+      }
+      const message = `drops the request for actor ${name}: whoever spawned it died before entering it, or has taken it back`;
+      this.#deps.onEvent({ type: "notice", message });
+    }
     if (!found || found.entry.id !== request.id || found.entry.state.type === "failed") {
       await delivery.ack(); // nobody waits for it any more
       return undefined;

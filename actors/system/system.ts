@@ -7,7 +7,15 @@
  *   await counter.add(1);
  *   const same = await system.get(Counter, "visits");
  */
-import { checkActorName, nodesBucket, type SpawnQueue, spawnQueue } from "../../proto/actor-subjects.ts";
+import {
+  checkActorName,
+  DEFAULT_LEASE_MS,
+  nodesBucket,
+  type SpawnQueue,
+  spawnQueue,
+  spawnStream,
+  spawnSubjects,
+} from "../../proto/actor-subjects.ts";
 import type { Bus, KeyValue } from "../../proto/bus/bus.ts";
 import { KeyConflictError } from "../../proto/bus/errors.ts";
 import { encodeData } from "../../proto/data.ts";
@@ -28,6 +36,7 @@ import { NameTakenError, NoSuchActorError } from "./errors.ts";
 import { makeHandle } from "./handle.ts";
 import type { Handle, Kind } from "./kind.ts";
 import { moduleReference } from "./module-reference.ts";
+import { ENTRY_MS, spawnPull } from "./spawn-queue.ts";
 
 export interface SpawnOptions {
   /** Unique among living actors. Default: the kind's name and a random ending. */
@@ -56,8 +65,8 @@ export interface SpawnOptions {
 
 /** The most bytes of an actor's arguments: every node and caller keeps a copy. */
 const MAX_ARGUMENTS_BYTES = 65_536;
-/** Of a queue of spawn requests, each of which is a few dozen bytes. */
-const MAX_QUEUE_BYTES = 4 << 20;
+/** Of all spawn requests, each of which is a few dozen bytes. */
+const MAX_QUEUE_BYTES = 16 << 20;
 const DEFAULT_END_MS = 60_000;
 /** How often somebody who waits for an actor's end looks whether its node still lives. */
 const LOOK_AGAIN_MS = 1_000;
@@ -66,6 +75,7 @@ export class ActorSystem {
   readonly #bus: Bus;
   readonly #caller: Caller;
   readonly #queues = new Map<string, Promise<SpawnQueue>>();
+  #stream: Promise<void> | undefined;
   #opening: Promise<{ directory: Directory; nodes: KeyValue }> | undefined;
 
   constructor(bus: Bus) {
@@ -150,6 +160,12 @@ export class ActorSystem {
     return this.#end(name, "killed", options);
   }
 
+  /** Makes what nodes meet in, where roles decide who may: else whoever comes first does. */
+  async open(): Promise<void> {
+    await this.#open();
+    await this.#openStream();
+  }
+
   /** The actors live on. */
   async close(): Promise<void> {
     await (await this.#opening)?.directory.close();
@@ -158,7 +174,7 @@ export class ActorSystem {
   #open() {
     this.#opening ??= (async () => ({
       directory: await Directory.open(this.#bus),
-      nodes: await this.#bus.keyValue(nodesBucket),
+      nodes: await this.#bus.keyValue(nodesBucket, { ttlMs: DEFAULT_LEASE_MS, keep: true }),
     }))();
     return this.#opening;
   }
@@ -172,51 +188,66 @@ export class ActorSystem {
     const entry = newEntry(kind as Kind<unknown, object>, args, name, options);
     const { directory } = await this.#open();
     const queue = await this.#queue(entry.resources);
-    const taken = await this.#register(directory, entry);
-    if (taken) {
-      if (options.getIfExists && taken.kind === kind.name) return this.#handle(taken);
-      throw new NameTakenError(
-        `There is already an actor '${name}', of kind '${taken.kind}', ${taken.state.type}. Take another name, kill that one, or spawn with getIfExists.`,
-      );
-    }
-    await this.#bus.publish(queue.subject, encodeData({ name, id: entry.id }, "a spawn request"), {
-      id: entry.id,
-      timeoutMs: 30_000,
+    const taken = await this.#register(directory, queue, entry);
+    if (!taken) return this.#handle(entry);
+    if (options.getIfExists && taken.kind === kind.name) return this.#handle(taken);
+    throw new NameTakenError(
+      `There is already an actor '${name}', of kind '${taken.kind}', ${taken.state.type}. Take another name, kill that one, or spawn with getIfExists.`,
+    );
+  }
+
+  #openStream(): Promise<void> {
+    this.#stream ??= this.#bus.stream({
+      name: spawnStream,
+      subjects: [spawnSubjects],
+      maxBytes: MAX_QUEUE_BYTES,
+      dedupWindowMs: 60_000,
+      retention: "workqueue",
     });
-    return this.#handle(entry);
+    this.#stream.catch(() => {
+      this.#stream = undefined;
+    });
+    return this.#stream;
   }
 
   /** The queue of a resource class, there from now on. */
   #queue(resources: Resources): Promise<SpawnQueue> {
     const queue = spawnQueue(resourcesText(resources));
     const open = async () => {
-      await this.#bus.stream({
-        name: queue.stream,
-        subjects: [queue.subject],
-        maxBytes: MAX_QUEUE_BYTES,
-        dedupWindowMs: 60_000,
-        retention: "workqueue",
-      });
+      await this.#openStream();
+      await (await this.#bus.puller(spawnPull(queue, { keep: true }))).close();
       return queue;
     };
-    const opened = this.#queues.get(queue.stream) ?? open();
-    this.#queues.set(queue.stream, opened);
-    opened.catch(() => this.#queues.delete(queue.stream));
+    const opened = this.#queues.get(queue.durable) ?? open();
+    this.#queues.set(queue.durable, opened);
+    opened.catch(() => this.#queues.delete(queue.durable));
     return opened;
   }
 
-  /** Writes the entry; returns that of a living actor that has the name. */
-  async #register(directory: Directory, entry: ActorEntry): Promise<ActorEntry | undefined> {
+  /**
+   * Asks for a node and then writes the entry, so that no entry is ever left without its request, whenever this process dies:
+   * nodes drop a request whose entry does not come. Returns the entry of a living actor that has the name.
+   */
+  async #register(directory: Directory, queue: SpawnQueue, entry: ActorEntry): Promise<ActorEntry | undefined> {
     for (;;) {
       const found = await directory.read(entry.name);
       if (found && found.entry.state.type !== "failed") return found.entry;
+      await this.#request(queue, entry);
+      const asked = performance.now();
       try {
         await directory.put(entry, found?.revision ?? 0);
+        // This process was held up for so long that the request may have been dropped.
+        if (performance.now() - asked > ENTRY_MS / 2) await this.#request(queue, entry);
         return undefined;
       } catch (error) {
         if (!(error instanceof KeyConflictError)) throw error;
       }
     }
+  }
+
+  /** A second request for the same spawn does no harm. */
+  async #request(queue: SpawnQueue, { name, id }: ActorEntry): Promise<void> {
+    await this.#bus.publish(queue.subject, encodeData({ name, id }, "a spawn request"), { timeoutMs: 30_000 });
   }
 
   /** Writes what is wanted into the directory, where the actor's node sees it; what no living node holds ends here. */

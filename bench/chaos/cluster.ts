@@ -1,10 +1,13 @@
-/** A run on several hosts: a broker, a learner and actors, each on a host of its own, started again whenever they die. */
+/** A run on several hosts: a broker, a learner, actors and nodes with actors, each on a host of its own, started again whenever they die. */
 import { spawnSync } from "node:child_process";
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Rollout } from "../../actors/rollout-kind.ts";
+import { ActorSystem } from "../../actors/system/index.ts";
 import { type Broker, startBroker } from "../../deploy/broker.ts";
 import { type Bus, connectNats } from "../../proto/bus/index.ts";
+import { ACTORS_PER_NODE, HostingNode } from "./hosting-node.ts";
 import { Host } from "./hosts.ts";
 import { Supervised } from "./supervised.ts";
 
@@ -31,13 +34,17 @@ export const settings = {
 export interface ClusterOptions {
   /** The nats-server program. */
   program: string;
+  /** With one actor each, started by hand. */
   actorHosts: number;
+  /** With a node each, on which the actor system places actors. */
+  nodeHosts: number;
   onEvent(event: { type: string; [field: string]: unknown }): void;
 }
 
 /** More resident memory than this is taken from an actor by killing it, as a container's limit would. */
 export const ACTOR_LIMIT_MIB = 450;
 const DISK_MIB = 24;
+const actorLimits = { stepTimeoutMs: 1_000, slots: 16 } as const;
 
 export class Cluster {
   readonly folder: string;
@@ -46,6 +53,7 @@ export class Cluster {
   readonly hasSmallDisk: boolean;
   readonly hosts: Host[];
   readonly actors: Supervised[];
+  readonly nodes: HostingNode[];
   readonly #options: ClusterOptions;
   /** Where this process itself reaches the cluster. */
   readonly #outside: Host;
@@ -65,14 +73,16 @@ export class Cluster {
     this.hasSmallDisk = hasSmallDisk;
     this.hosts = hosts;
     this.learner = this.#startLearner(false);
-    this.actors = hosts.slice(2).map((host) => {
+    const env = (host: Host) => ({ PROXIMA_CHAOS: this.ordersFile(host.name) });
+    this.nodes = hosts.slice(2 + options.actorHosts).map((host) => new HostingNode(host, folder, env(host)));
+    this.actors = hosts.slice(2, 2 + options.actorHosts).map((host) => {
       const addresses = ["--nats", `nats://${host.address("nats")}`, "--weights", host.address("weights")];
-      const limits = ["--stepTimeoutMs", "1000", "--slots", "16"];
+      const limits = Object.entries(actorLimits).flatMap(([key, value]) => [`--${key}`, String(value)]);
       return new Supervised({
         name: host.name,
         host,
         cwd: folder,
-        env: { PROXIMA_CHAOS: this.ordersFile(host.name) },
+        env: env(host),
         words: (start) => ["actor", "--run", RUN, "--name", `${host.name}-${start}`, ...addresses, ...limits],
       });
     });
@@ -83,7 +93,13 @@ export class Cluster {
     mkdirSync(join(folder, "disk"));
     const size = `size=${DISK_MIB}m`;
     const hasSmallDisk = spawnSync("mount", ["-t", "tmpfs", "-o", size, "tmpfs", join(folder, "disk")]).status === 0;
-    const names = ["broker", "learner", ...Array.from({ length: options.actorHosts }, (_, i) => `actor${i}`)];
+    const numbered = (what: string, length: number) => Array.from({ length }, (_, i) => `${what}${i}`);
+    const names = [
+      "broker",
+      "learner",
+      ...numbered("actor", options.actorHosts),
+      ...numbered("node", options.nodeHosts),
+    ];
     const owns = { broker: "nats", learner: "weights" } as const;
     const hosts: Host[] = [];
     for (const name of names) hosts.push(await Host.create(name, owns[name as keyof typeof owns], folder));
@@ -92,7 +108,22 @@ export class Cluster {
     const cluster = new Cluster(options, folder, hosts, outside, hasSmallDisk);
     cluster.broker = broker;
     cluster.#keepBroker();
+    await cluster.#placeActors();
     return cluster;
+  }
+
+  /** Of the actors that the system places: fewer than the nodes have room for, so that some of a dead node find another. */
+  get placed(): number {
+    return Math.ceil((this.nodes.length * ACTORS_PER_NODE * 3) / 4);
+  }
+
+  async #placeActors(): Promise<void> {
+    if (this.placed === 0) return;
+    const system = new ActorSystem(await this.bus());
+    // Faults kill an actor far more often than a sound one ever dies.
+    const lasting = { maxRestarts: 1_000_000, backoff: { firstMs: 100, maxMs: 1_000 } };
+    await system.spawn(Rollout, { run: RUN, ...actorLimits }, { name: "placed", count: this.placed, ...lasting });
+    await system.close();
   }
 
   /** What the world on that host reads its orders from. */
@@ -128,7 +159,8 @@ export class Cluster {
   async close(): Promise<void> {
     this.#closing = true;
     await this.#bus?.close().catch(() => {});
-    await Promise.all([this.learner, ...this.actors].map((process) => process.close()));
+    const processes = [this.learner, ...this.actors, ...this.nodes.map((node) => node.process)];
+    await Promise.all(processes.map((process) => process.close()));
     if (this.brokerStopped) process.kill(this.broker.pid, "SIGCONT");
     await this.broker.stop();
     for (const host of [...this.hosts, this.#outside]) host.remove();

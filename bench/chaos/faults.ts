@@ -53,6 +53,30 @@ function stop(process: Supervised | undefined, forMs: number): Injected | undefi
 }
 
 const someActor = ({ cluster, random }: Moment) => pick(random, cluster.actors);
+const someNode = ({ cluster, random }: Moment) => pick(random, cluster.nodes);
+
+/** An actor that a node holds. */
+function somePlaced({ cluster, random }: Moment): Placed | undefined {
+  return pick(
+    random,
+    cluster.nodes.flatMap(({ host, pids }) => pids.map((pid) => ({ name: `an actor on ${host.name}`, pid }))),
+  );
+}
+
+interface Placed {
+  name: string;
+  pid: number;
+}
+
+/** Its node starts it again. */
+function killPlaced(actor: Placed | undefined): Injected | undefined {
+  return actor && signalled(actor.pid, "SIGKILL") ? { target: actor.name, forMs: 0 } : undefined;
+}
+
+function stopPlaced(actor: Placed | undefined, forMs: number): Injected | undefined {
+  if (!actor || !signalled(actor.pid, "SIGSTOP")) return undefined;
+  return { target: actor.name, forMs, end: () => void signalled(actor.pid, "SIGCONT") };
+}
 
 /** A host whose links are whole. */
 const broken = new Set<Host>();
@@ -71,25 +95,33 @@ function link(state: { cut: boolean; delayMs: number }, { cluster, random }: Mom
   return { target: host.name, forMs: between(random, 200, 4000), end };
 }
 
-/** A machine goes with everything on it: its actor and its network. */
+/** A machine goes with everything on it: its actor, or its node with all actors, and its network. */
 function wholeHost(signal: "SIGKILL" | "SIGSTOP", moment: Moment): Injected | undefined {
-  const actor = someActor(moment);
-  if (!actor?.pid || actor.stopped || !actor.host.signal(signal)) return undefined;
-  const { host, pid } = actor;
-  actor.signal(signal);
+  const { actors, nodes } = moment.cluster;
+  const machines = [
+    ...actors.map((process) => ({ process, pids: [] as number[] })),
+    ...nodes.map(({ process, pids }) => ({ process, pids })),
+  ];
+  const machine = pick(moment.random, machines);
+  if (!machine?.process.pid || machine.process.stopped || !machine.process.host.signal(signal)) return undefined;
+  const { process, pids } = machine;
+  const { host, pid } = process;
+  for (const each of pids) signalled(each, signal);
+  process.signal(signal);
   const end = () => {
     if (signal === "SIGKILL") return host.start();
     host.signal("SIGCONT");
-    if (actor.pid === pid) actor.signal("SIGCONT");
+    for (const each of pids) signalled(each, "SIGCONT");
+    if (process.pid === pid) process.signal("SIGCONT");
   };
   return { target: `host ${host.name}`, forMs: between(moment.random, 200, 5000), end };
 }
 
 function order(orders: Orders, { cluster, random }: Moment): Injected | undefined {
-  const actor = pick(random, cluster.actors);
-  if (!actor) return undefined;
-  writeFileSync(cluster.ordersFile(actor.host.name), JSON.stringify(orders));
-  return { target: actor.name, forMs: 0 };
+  const host = pick(random, [...cluster.actors, ...cluster.nodes])?.host;
+  if (!host) return undefined;
+  writeFileSync(cluster.ordersFile(host.name), JSON.stringify(orders));
+  return { target: `an actor on ${host.name}`, forMs: 0 };
 }
 
 const SENDING = { timeoutMs: 2000 };
@@ -160,6 +192,10 @@ const CRASH_APART = 1;
 export const faults: Readonly<Record<string, Fault>> = {
   "actor killed": { weight: 14, inject: (m) => kill(someActor(m)) },
   "actor stopped": { weight: 14, inject: (m) => stop(someActor(m), between(m.random, 100, 6000)) },
+  "node killed": { weight: 8, inject: (m) => kill(someNode(m)?.process) },
+  "node stopped": { weight: 8, inject: (m) => stop(someNode(m)?.process, between(m.random, 100, 6000)) },
+  "placed actor killed": { weight: 10, inject: (m) => killPlaced(somePlaced(m)) },
+  "placed actor stopped": { weight: 8, inject: (m) => stopPlaced(somePlaced(m), between(m.random, 100, 6000)) },
   "host killed": { weight: 5, inject: (m) => wholeHost("SIGKILL", m) },
   "host stopped": { weight: 5, inject: (m) => wholeHost("SIGSTOP", m) },
   "learner killed": {
@@ -213,12 +249,11 @@ export function drawKind(random: Random): string {
 }
 
 /** Ends actors that have grown too large. Returns how many. */
-export function reapLeaks({ actors }: Cluster): number {
-  let reaped = 0;
-  for (const actor of actors) {
-    if ((residentMiB(actor.pid) ?? 0) <= ACTOR_LIMIT_MIB) continue;
-    actor.signal("SIGKILL");
-    reaped++;
-  }
-  return reaped;
+export function reapLeaks({ actors, nodes }: Cluster): number {
+  const isLarge = (pid: number | undefined) => (residentMiB(pid) ?? 0) > ACTOR_LIMIT_MIB;
+  const large = actors.filter(({ pid }) => isLarge(pid));
+  for (const actor of large) actor.signal("SIGKILL");
+  const placed = nodes.flatMap(({ pids }) => pids).filter(isLarge);
+  for (const pid of placed) signalled(pid, "SIGKILL");
+  return large.length + placed.length;
 }

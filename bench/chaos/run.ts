@@ -22,6 +22,7 @@ export interface ChaosOptions {
   minutes: number;
   seed: number;
   actorHosts: number;
+  nodeHosts: number;
   log(line: string): void;
 }
 
@@ -34,7 +35,7 @@ export interface ChaosReport {
   faults: Record<string, number>;
   iterations: number;
   episodes: { started: number; trained: number; dropped: Record<string, number>; inFlight: number };
-  starts: { learner: number; broker: number; actors: number; reapedForMemory: number };
+  starts: { learner: number; broker: number; actors: number; nodes: number; reapedForMemory: number };
   /** Median resident memory in MiB of the first and the last third of the time. */
   memory: Record<string, { first: number; last: number; max: number }>;
   /** What is not as it should be; empty when everything is. */
@@ -57,6 +58,7 @@ export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
   const cluster = await Cluster.start({
     program: options.program,
     actorHosts: options.actorHosts,
+    nodeHosts: options.nodeHosts,
     onEvent(event) {
       if (event.type === "iteration") {
         iteration = event.iteration as number;
@@ -69,6 +71,13 @@ export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
   });
   const memory = new MemoryLog(cluster);
   const pending = new Map<object, { end(): void; timer: ReturnType<typeof setTimeout> }>();
+  const endAll = () => {
+    for (const { end, timer } of pending.values()) {
+      clearTimeout(timer);
+      end();
+    }
+    pending.clear();
+  };
   try {
     const moving = async (until: () => boolean) => {
       while (!until()) {
@@ -81,7 +90,8 @@ export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
         await sleep(20);
       }
     };
-    await moving(() => iteration >= 1);
+    const held = () => cluster.nodes.reduce((n, { pids }) => n + pids.length, 0);
+    await moving(() => iteration >= 1 && held() === cluster.placed);
     const faultsFrom = performance.now();
     let reaped = 0;
     for (let done = 0; done < options.faults; ) {
@@ -106,11 +116,7 @@ export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
       }, forMs);
       pending.set(injected, { end, timer });
     }
-    for (const { end, timer } of pending.values()) {
-      clearTimeout(timer);
-      end();
-    }
-    pending.clear();
+    endAll();
     const calmFrom = iteration;
     await moving(() => iteration >= calmFrom + CALM_ITERATIONS);
     const minutes = (performance.now() - faultsFrom) / 60_000;
@@ -123,6 +129,7 @@ export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
       learner: learnerStarts + cluster.learner.starts,
       broker: 1 + cluster.brokerStarts,
       actors: cluster.actors.reduce((n, actor) => n + actor.starts, 0),
+      nodes: cluster.nodes.reduce((n, node) => n + node.process.starts, 0),
       reapedForMemory: reaped,
     };
     log("Comparing with an undisturbed run.");
@@ -145,7 +152,7 @@ export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
       broken,
     };
   } finally {
-    for (const { timer } of pending.values()) clearTimeout(timer);
+    endAll();
     memory.close();
     await cluster.close();
   }
@@ -223,8 +230,10 @@ function textOf({ iteration = 0, envSteps = 0, ...values }: Record<string, numbe
 
 const MEMORY_EVERY_MS = 1000;
 
+type Role = "learner" | "broker" | "actor" | "node" | "placed actor";
+
 class MemoryLog {
-  readonly #samples: Record<"learner" | "broker" | "actor", number[]> = { learner: [], broker: [], actor: [] };
+  readonly #samples: Record<Role, number[]> = { learner: [], broker: [], actor: [], node: [], "placed actor": [] };
   readonly #timer: ReturnType<typeof setInterval>;
 
   constructor(cluster: Cluster) {
@@ -232,11 +241,16 @@ class MemoryLog {
       this.#note("learner", cluster.learner.pid);
       this.#note("broker", cluster.broker.pid);
       for (const { pid } of cluster.actors) this.#note("actor", pid);
+      for (const { process, pids } of cluster.nodes) {
+        this.#note("node", process.pid);
+        for (const pid of pids) this.#note("placed actor", pid);
+      }
     }, MEMORY_EVERY_MS);
   }
 
   thirds(): ChaosReport["memory"] {
-    const all = Object.entries(this.#samples).map(([role, samples]) => {
+    const sampled = Object.entries(this.#samples).filter(([, samples]) => samples.length > 0);
+    const all = sampled.map(([role, samples]) => {
       const third = Math.ceil(samples.length / 3);
       const [first, last] = [median(samples.slice(0, third)), median(samples.slice(-third))];
       return [role, { first, last, max: Math.max(...samples) }];
@@ -248,7 +262,7 @@ class MemoryLog {
     clearInterval(this.#timer);
   }
 
-  #note(role: "learner" | "broker" | "actor", pid: number | undefined): void {
+  #note(role: Role, pid: number | undefined): void {
     const mebibytes = residentMiB(pid);
     if (mebibytes !== undefined) this.#samples[role].push(mebibytes);
   }

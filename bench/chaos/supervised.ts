@@ -17,6 +17,8 @@ export interface SupervisedOptions {
   /** Its words, asked for at each start. */
   words(start: number): readonly string[];
   onEvent?(event: { type: string; [field: string]: unknown }): void;
+  /** Each time that it has ended. */
+  onEnd?(): void;
 }
 
 export class Supervised {
@@ -81,6 +83,7 @@ export class Supervised {
     for (const stream of [child.stdout!, child.stderr!]) createInterface({ input: stream }).on("line", hear);
     child.once("close", () => {
       this.#child = undefined;
+      this.#options.onEnd?.();
       if (!this.#closing) this.#timer = setTimeout(() => this.#start(), RESTART_MS);
     });
   }

@@ -127,7 +127,7 @@ export async function runOnce(request: RunRequest, initialWeights = ""): Promise
       if (!success) throw new TypeError(`Environment ${config.env} says nothing about success`);
       return success.successes / success.episodes;
     };
-    const store = new CheckpointStore(folder, policy.layout, 1_000_000);
+    const store = new CheckpointStore(folder, policy, 1_000_000);
     const curve: Point[] = [];
     for (const iteration of await store.iterations()) {
       const { weights, counters } = await store.read(iteration);

@@ -1,7 +1,7 @@
 /** Gives a decoder damaged inputs and says what it made of them. */
 import { Random } from "../../envs/random.ts";
 import { mutate } from "./mutate.ts";
-import type { Target } from "./targets.ts";
+import type { Target } from "./target.ts";
 
 export interface Findings {
   target: string;
@@ -41,10 +41,11 @@ export async function fuzz(target: Target, inputs: number, seed: number, limitMs
     heapGrowthBytes: 0,
     problems: [],
   };
-  const attempt = (bytes: Uint8Array): { ms: number; error?: unknown } => {
+  const attempt = async (bytes: Uint8Array): Promise<{ ms: number; error?: unknown }> => {
     const begin = performance.now();
     try {
-      target.decode(bytes);
+      const value = target.decode(bytes);
+      if (value instanceof Promise) await value;
       return { ms: performance.now() - begin };
     } catch (error) {
       return { ms: performance.now() - begin, error };
@@ -60,8 +61,8 @@ export async function fuzz(target: Target, inputs: number, seed: number, limitMs
     if (i === warm) heapBefore = await heapBytes();
     if (i % 1_000 === 0) await turn();
     const bytes = mutate(target.seeds, random);
-    let { ms, error } = attempt(bytes);
-    for (let again = 1; again < TRIES && ms > SLOW_MS; again++) ms = Math.min(ms, attempt(bytes).ms);
+    let { ms, error } = await attempt(bytes);
+    for (let again = 1; again < TRIES && ms > SLOW_MS; again++) ms = Math.min(ms, (await attempt(bytes)).ms);
     findings.slowestMs = Math.max(findings.slowestMs, ms);
     if (ms > limitMs) report(bytes, `took ${ms.toFixed(0)} ms`);
     if (error === undefined) findings.accepted++;

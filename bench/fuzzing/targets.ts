@@ -1,6 +1,7 @@
 /** Everything that turns bytes of others into values, with good inputs to start from and the errors that are its way to refuse. */
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { parse, TomlError } from "smol-toml";
+import { decodeAnswer, decodeCall, encodeAnswer, encodeCall } from "../../actors/system/wire.ts";
 import { loadGame, parseGameFile } from "../../envs/alfworld/game.ts";
 import { LIGHTS } from "../../envs/alfworld/testing/lights.ts";
 import { runSchema } from "../../learner/config.ts";
@@ -20,33 +21,22 @@ import {
   encodeTrajectory,
 } from "../../proto/codec.ts";
 import { ConfigError, flattenTables, formatConfig, resolveConfig } from "../../proto/config.ts";
+import { decodeData, encodeData } from "../../proto/data.ts";
 import { SwapEnvironmentRequestSchema } from "../../proto/gen/proxima/v1/learner_pb.ts";
 import { type Manifest, SubscribeResponseSchema } from "../../proto/gen/proxima/v1/weights_pb.ts";
-import { randomTrajectory, textTrajectory, vectorTrajectory } from "../../proto/testing/trajectories.ts";
+import {
+  languageTrajectory,
+  randomTrajectory,
+  textTrajectory,
+  vectorTrajectory,
+} from "../../proto/testing/trajectories.ts";
 import { assemble, compressions, encodings, packWeights, WeightsRefusedError } from "../../proto/weights.ts";
 import { unzstd } from "../../proto/zstd.ts";
-
-export interface Target {
-  name: string;
-  seeds: Uint8Array[];
-  decode(bytes: Uint8Array): unknown;
-  /** Its way to say no; any other error is an accident. */
-  refuses(error: unknown): boolean;
-  /** Share of the inputs. */
-  weight: number;
-  /** Longest that an input may take. Default 50 ms. */
-  limitMs?: number;
-}
+import { bundleTargets } from "./bundle-targets.ts";
+import { isDeliberate, type Target } from "./target.ts";
 
 const text = (value: string) => new TextEncoder().encode(value);
 const string = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-
-/** Errors that people read, as opposed to accidents: those speak of undefined and of functions, or overflow the stack. */
-const isDeliberate = (error: unknown) =>
-  error instanceof Error &&
-  !/undefined is not|not a function|Maximum call stack|Cannot read prop|is not an object|null is not|out of memory/i.test(
-    error.message,
-  );
 
 /** Without compression too, so that injuries reach what is inside. */
 const opened = (message: Uint8Array) =>
@@ -56,6 +46,7 @@ const opened = (message: Uint8Array) =>
 
 const trajectories = [
   textTrajectory(20),
+  languageTrajectory(20),
   vectorTrajectory(20),
   ...Array.from({ length: 20 }, (_, seed) => randomTrajectory(seed)),
 ].flatMap((trajectory) => opened(encodeTrajectory(trajectory)));
@@ -119,6 +110,17 @@ const swap = create(SwapEnvironmentRequestSchema, {
   canaryShare: 0.5,
 });
 
+const values = [
+  null,
+  [1, -2.5, 2 ** 40, Number.NaN, "ä word", true],
+  { floats: Float32Array.of(1, 2.5), bytes: new Uint8Array(40), nested: [{ deep: [[["end"]]] }, {}] },
+];
+const calls = values.flatMap((value, i) => [
+  encodeData(value, "a value"),
+  encodeCall("counter", { id: `c-${i}`, method: "add", arguments: [value], timeoutMs: 30_000, tell: i === 0 }),
+  encodeAnswer("counter.add()", { type: "done", value }),
+]);
+
 const runState = encodeRunState({
   run: "walk",
   incarnation: 1_790_000_000_000,
@@ -152,7 +154,7 @@ export const targets: readonly Target[] = [
     seeds: streams.map(({ manifest }) => manifest),
     decode: (bytes) => {
       const manifest = manifestOf(bytes);
-      return manifest && assemble(manifest, MAX_PARAMETERS);
+      return manifest && assemble(manifest, { maxParameters: MAX_PARAMETERS });
     },
     refuses: refusesWeights,
     weight: 12,
@@ -164,7 +166,9 @@ export const targets: readonly Target[] = [
       chunks.map((chunk) => new Uint8Array(Buffer.concat([Uint8Array.of(i), chunk]))),
     ),
     decode: (bytes) => {
-      const assembly = assemble(manifestOf(streams[(bytes[0] ?? 0) % streams.length]!.manifest)!, MAX_PARAMETERS);
+      const assembly = assemble(manifestOf(streams[(bytes[0] ?? 0) % streams.length]!.manifest)!, {
+        maxParameters: MAX_PARAMETERS,
+      });
       const response = fromBinary(SubscribeResponseSchema, bytes.subarray(1));
       if (response.frame.case === "chunk") assembly.push(response.frame.value);
       return assembly.finish();
@@ -178,6 +182,23 @@ export const targets: readonly Target[] = [
     decode: (bytes) => fromArguments(fromBinary(SwapEnvironmentRequestSchema, bytes).arguments),
     refuses: isDeliberate,
     weight: 10,
+  },
+  {
+    name: "call data",
+    seeds: calls,
+    decode(bytes) {
+      const value = decodeData(bytes, "a value");
+      encodeData(value, "what was taken", Number.POSITIVE_INFINITY); // throws for anything but plain data
+      for (const read of [decodeCall, (of: Uint8Array) => decodeAnswer(of, "a call")]) {
+        try {
+          read(bytes);
+        } catch (error) {
+          if (!(error instanceof DecodeError)) throw new Error("An accident of a call or an answer", { cause: error });
+        }
+      }
+    },
+    refuses: (error) => error instanceof DecodeError,
+    weight: 12,
   },
   {
     name: "run state",
@@ -211,4 +232,5 @@ export const targets: readonly Target[] = [
     // A game is compiled: what is not refused at once is bounded by the work that goes into it.
     limitMs: 1_000,
   },
+  ...bundleTargets,
 ];

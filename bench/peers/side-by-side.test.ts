@@ -1,5 +1,8 @@
 import { describe, expect, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { run } from "./program.ts";
+import { pinned } from "./python.ts";
 import {
   type Comparison,
   type Measure,
@@ -11,6 +14,7 @@ import {
   withTable,
 } from "./side-by-side.ts";
 
+const root = join(import.meta.dirname, "../..");
 const speed: Measure = { figure: "envStepsPerSecond", unit: "env steps/s", better: "more", goal: 10 };
 const wait: Measure = { figure: "seconds", unit: "s", better: "less" };
 const about = { name: "CartPole", peer: "Snail 1.0" };
@@ -138,4 +142,16 @@ describe("run()", () => {
     expect(run(script(`console.error("no oil"); process.exit(3)`))).rejects.toThrow(/ended with 3: no oil/);
     expect(run(script("setTimeout(() => {}, 60_000)"), { timeoutMs: 50 })).rejects.toThrow("took too long");
   });
+});
+
+test("the versions of peers are those of the pinned lists", () => {
+  expect(pinned("torch", "ray")).toMatch(/^\d+\.\d+\.\d+$/); // listed with an extra
+  expect(() => pinned("torch", "numpy")).toThrow("does not name it");
+});
+
+test("the page has a place for the table of every kept result", () => {
+  const page = readFileSync(join(root, "docs/benchmarks.md"), "utf8");
+  const kept = readdirSync(join(root, "bench/results")).map((file) => file.replace(/\.json$/, ""));
+  expect(kept.length).toBeGreaterThan(0);
+  for (const benchmark of kept) expect(withTable(page, benchmark, "table")).toContain("table");
 });

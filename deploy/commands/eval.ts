@@ -1,11 +1,13 @@
 import { existsSync } from "node:fs";
 import { relative, resolve, sep } from "node:path";
 import { runSchema } from "../../learner/config.ts";
-import { defineConfig, type Layer, resolveConfig } from "../../proto/config.ts";
+import { ConfigError, defineConfig, type Layer, resolveConfig } from "../../proto/config.ts";
 import { type Command, exitCodes } from "../command.ts";
 import { readConfigFile } from "../config-file.ts";
 import { evaluateRun, evaluateWeights, renderEvaluation } from "../evaluate-run.ts";
 import { onlyRun, readRunFolder } from "../run-folder.ts";
+import { evaluateServed, settingsOf } from "../served/evaluation.ts";
+import { servedFields } from "../served/settings.ts";
 
 const schema = defineConfig({
   title: "eval",
@@ -37,7 +39,7 @@ const schema = defineConfig({
       default: 0,
       min: 0,
       max: 1_000_000,
-      about: "Once sampled and once greedy; 0: as the run's evalEpisodes.",
+      about: "Once sampled and once greedy; 0: as the run's evalEpisodes. Of a served language model once; 0: 100.",
     },
     seed: { section: "evaluation", type: "integer", default: 0, min: 0, max: 0xffff_ffff, about: "Of the episodes." },
     envArguments: {
@@ -46,23 +48,46 @@ const schema = defineConfig({
       prefix: "env",
       about: "Arguments of the environment that differ from training.",
     },
+    ...servedFields,
   },
 });
 
+const ownFields = ["run", "checkpoint", "weights"];
+
 export const command: Command = {
-  usage: "proxima eval [--run NAME] [--weights FILE] [--episodes N] [--split SPLIT]",
+  usage: "proxima eval [--run NAME | --weights FILE | --policy openai:MODEL --env ID] [--episodes N] [--split SPLIT]",
   about:
-    "Plays a checkpoint's policy on the eval tasks, once drawing actions as in training and once taking the most probable ones, and gives the success rate with its 95 % interval.",
+    "Plays a checkpoint's policy on the eval tasks, once drawing actions as in training and once taking the most probable ones, and gives the success rate with its 95 % interval. With --policy openai:MODEL it plays a served language model instead, and gives its success by type of task, its tokens and its cost; transcripts are kept, and an evaluation that stopped goes on with --resume.",
   schema,
   examples: [
     "proxima eval --run cartpole-1 --episodes 1000",
     "proxima eval --weights runs/imitation-scavenger-1/weights.safetensors",
+    "proxima eval --policy openai:Qwen/Qwen2.5-7B-Instruct --base-url http://127.0.0.1:8000/v1 --env alfworld --agent react",
   ],
-  async run({ arguments: given, output, signal }) {
-    const { config } = resolveConfig(schema, [
+  async run(context) {
+    const { arguments: given, output, signal } = context;
+    const { resume } = given.settings;
+    const { config, origins } = resolveConfig(schema, [
+      ...(resume === undefined ? [] : [{ source: resume, values: settingsOf(resume, given.settings) }]),
       ...(given.config === undefined ? [] : [readConfigFile(given.config, schema)]),
       { source: "command line", values: given.settings, parse: true },
     ]);
+    const isServed = config.policy !== "";
+    const misplaced = Object.keys(origins).filter((key) =>
+      isServed ? ownFields.includes(key) : Object.hasOwn(servedFields, key),
+    );
+    if (misplaced.length > 0)
+      throw new ConfigError(
+        misplaced.map((key) =>
+          isServed
+            ? `${key} belongs to a policy of ours, and --policy ${config.policy} is a served language model`
+            : `${key} is for served language models only, and there is no --policy openai:MODEL`,
+        ),
+      );
+    if (isServed) {
+      const { run: _, checkpoint: __, weights: ___, ...rest } = config;
+      return evaluateServed(rest, context);
+    }
     const folder = readRunFolder("runs", config.run || runAround(config.weights) || onlyRun("runs"));
     const stored = readConfigFile(folder.config, runSchema);
     const overrides: Layer = {

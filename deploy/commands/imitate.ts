@@ -4,6 +4,7 @@ import type { EnvironmentSource } from "../../envs/environment.ts";
 import { environments, loadEnvironment } from "../../envs/registry.ts";
 import { estimator, resolveEstimatorOptions } from "../../learner/advantage/index.ts";
 import { type RunConfig, runSchema } from "../../learner/config.ts";
+import { type Side, type TakeSteps, TRIAL_STEPS, tryDevice, verdict } from "../../learner/device-trial.ts";
 import { gradientEngine } from "../../learner/gradient-threads.ts";
 import { type ImitationEpoch, type ImitationSettings, imitate } from "../../learner/imitation.ts";
 import { metricsFile } from "../../learner/metrics/metrics-file.ts";
@@ -11,9 +12,10 @@ import { combineSinks } from "../../learner/metrics/sink.ts";
 import { tensorBoardFile } from "../../learner/metrics/tensorboard.ts";
 import { readWeights, writeWeights } from "../../learner/weights-file.ts";
 import type { Policy } from "../../policy/policy.ts";
-import { createPolicy } from "../../policy/registry.ts";
-import { initialise } from "../../policy/tensor/initialise.ts";
+import { createPolicy, firstWeights } from "../../policy/registry.ts";
 import { tensorProvider } from "../../policy/tensor/provider.ts";
+import type { Device } from "../../policy/tensor/tfjs/device.ts";
+import { DeviceError } from "../../policy/tensor/tfjs/queue.ts";
 import {
   ConfigError,
   type ConfigOf,
@@ -26,6 +28,7 @@ import type { Arguments } from "../arguments.ts";
 import { type Command, type CommandContext, exitCodes } from "../command.ts";
 import { readConfigFile } from "../config-file.ts";
 import { type Demonstrations, demonstrations } from "../demonstrations.ts";
+import { chooseDevice } from "../devices.ts";
 import { evaluateWeights, renderEvaluation } from "../evaluate-run.ts";
 import { everyFewSeconds } from "../every-few-seconds.ts";
 import { invocation } from "../invocation.ts";
@@ -34,8 +37,18 @@ import { openRecording, type Recording, recordedSuccesses } from "../recorded-ep
 import { resolveRunConfig } from "../run-config.ts";
 import { createRunFolder, type RunFolder, runNames, storeConfig } from "../run-folder.ts";
 
-const { run, seed, envArguments, policyOptions, initialWeights, evalEpisodes, provider, learnerThreads } =
-  runSchema.fields;
+const {
+  run,
+  seed,
+  envArguments,
+  policyOptions,
+  initialWeights,
+  evalEpisodes,
+  provider,
+  learnerThreads,
+  device,
+  passTokens,
+} = runSchema.fields;
 
 /** What is also a setting of the run that goes on from here. */
 const shared = {
@@ -57,7 +70,7 @@ const shared = {
   policyOptions,
   initialWeights,
 } as const;
-const alsoShared = { evalEpisodes, provider, learnerThreads } as const;
+const alsoShared = { evalEpisodes, provider, learnerThreads, device, passTokens } as const;
 
 const schema = defineConfig({
   title: "imitate",
@@ -213,8 +226,8 @@ async function prepare(config: RunConfig, recording: Recording | undefined): Pro
     throw new ConfigError([`policy '${config.policy}' does not fit environment '${config.env}': ${error.message}`]);
   });
   const weights = config.initialWeights
-    ? await readWeights(config.initialWeights, policy.layout)
-    : initialise(policy.layout, config.seed);
+    ? await readWeights(config.initialWeights, policy)
+    : firstWeights(policy, config.seed);
   return { source, digest, policy, weights };
 }
 
@@ -283,6 +296,8 @@ async function train(
   const tensors = tensorProvider(run.provider);
   const model = tensors.model(policy.layout);
   const engine = gradientEngine(policy, model, run.learnerThreads, tensors.name);
+  const device = await chooseDevice(run.device, output.say.bind(output));
+  const there = device && placeOn(device, policy);
   const sinks = combineSinks([metricsFile(folder.metrics, { resumeAfter: -1 }), tensorBoardFile(folder.events)]);
   try {
     model.load(weights);
@@ -297,9 +312,20 @@ async function train(
       output.say(renderEpoch(epoch, epochMs));
     };
     const settings = settingsOf(config, run);
-    const { best, trained, heldOut } = await imitate(policy, model, engine, trajectories, settings, {
-      signal,
-      onEpoch,
+    const here = { model, engine };
+    const learn = (choose?: (take: TakeSteps) => Promise<Side>) =>
+      imitate(policy, here, trajectories, settings, { signal, onEpoch, choose });
+    const choose = async (take: TakeSteps) => {
+      const trial = await tryDevice(here, there!, take, TRIAL_STEPS);
+      const { moves, notice } = verdict(trial, device!, tensors.name, run.device === "auto");
+      output.say(notice);
+      return moves ? there! : here;
+    };
+    const { best, trained, heldOut } = await learn(there && choose).catch((error) => {
+      if (!(error instanceof DeviceError) || run.device !== "auto") throw error;
+      output.say(`${error.message}. Begins again with ${tensors.name}.`);
+      model.load(weights);
+      return learn();
     });
     if (best.epoch === 0) {
       signal.throwIfAborted(); // nothing has been learnt yet
@@ -307,7 +333,7 @@ async function train(
     }
     const metadata = { imitation: JSON.stringify({ env: run.env, policy: run.policy, ...best, trained, heldOut }) };
     for (const path of [folder.weights, ...(config.out === "" ? [] : [config.out])])
-      await writeWeights(path, policy.layout, await model.weights(), metadata);
+      await writeWeights(path, policy, await model.weights(), metadata);
     output.event("imitated", { run: folder.name, weights: folder.weights, best, trained, heldOut });
     output.say(
       `Kept the weights of epoch ${best.epoch}, trained on ${trained} demonstrations and best at the ${heldOut} held out.\n`,
@@ -315,18 +341,26 @@ async function train(
   } finally {
     await engine.close();
     model.dispose();
+    await there?.engine.close();
+    there?.model.dispose();
+    device?.close();
     sinks.flush();
     sinks.close();
   }
 }
 
+function placeOn(device: Device, policy: Policy): Side {
+  const model = device.model(policy.layout);
+  return { model, engine: gradientEngine(policy, model, 1, device.name) };
+}
+
 function settingsOf(config: ImitateConfig, run: RunConfig): ImitationSettings {
   const { epochs, patience, heldOut, minibatch, learningRate, seed } = config;
-  const { adamBeta1, adamBeta2, adamEpsilon, maxGradNorm, valueCoefficient } = run;
+  const { adamBeta1, adamBeta2, adamEpsilon, maxGradNorm, valueCoefficient, passTokens } = run;
   const credit: { gamma?: number } = resolveEstimatorOptions(estimator(run.estimator), run.creditOptions);
   return {
     ...{ epochs, patience, heldOut, minibatch, learningRate, seed },
-    ...{ adamBeta1, adamBeta2, adamEpsilon, maxGradNorm, valueCoefficient, gamma: credit.gamma ?? 1 },
+    ...{ adamBeta1, adamBeta2, adamEpsilon, maxGradNorm, valueCoefficient, passTokens, gamma: credit.gamma ?? 1 },
   };
 }
 

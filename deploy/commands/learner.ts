@@ -1,7 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { actorSchema } from "../../actors/config.ts";
+import { ActorSystem } from "../../actors/system/index.ts";
 import { runSchema } from "../../learner/config.ts";
-import { openBus } from "../../proto/bus/index.ts";
+import { type Bus, openBus } from "../../proto/bus/index.ts";
 import { ConfigError, type ConfigOf, defineConfig, formatConfig } from "../../proto/config.ts";
 import { actorRuntimes } from "../actor-runtime.ts";
 import { type Command, exitCodes } from "../command.ts";
@@ -72,11 +73,6 @@ export const command: Command = {
       ]);
     }
     const secrets = roleSecrets(config.secrets, "learner");
-    if (secrets && config.actors > 0) {
-      throw new ConfigError([
-        "actors on nodes hold no secrets, so with --secrets they must be started with 'proxima actor --secrets DIR': leave out --actors",
-      ]);
-    }
     const folder = config.resume
       ? resumeRunFolder("runs", config.run)
       : createRunFolder("runs", { name: config.run, env: config.env });
@@ -97,6 +93,7 @@ export const command: Command = {
         signal,
       });
       try {
+        if (secrets) await openActorSystem(bus);
         const { counters, balance } = await trainRun({
           config,
           folder,
@@ -124,6 +121,13 @@ export const command: Command = {
   },
 };
 
+/** Nodes and viewers may not make what they need, so it is there from here on, with or without --actors. */
+async function openActorSystem(bus: Bus): Promise<void> {
+  const system = new ActorSystem(bus);
+  await system.open();
+  await system.close();
+}
+
 function withActors(config: ConfigOf<typeof schema>) {
   return learnWithActors({
     actors: config.actors,
@@ -133,6 +137,6 @@ function withActors(config: ConfigOf<typeof schema>) {
     memory: config.actorMemory,
     labels: parseLabels(config.actorLabels),
     runtime: config.actorRuntime,
-    nodeCommand: `${invocation()} node --nats ${config.nats}`,
+    nodeCommand: `${invocation()} node --nats ${config.nats}${config.secrets && ` --secrets ${config.secrets}`}`,
   });
 }

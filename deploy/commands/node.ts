@@ -1,17 +1,20 @@
 import { readFile } from "node:fs/promises";
 import { availableParallelism, hostname, totalmem } from "node:os";
+import { resolve } from "node:path";
 import { actorSchema } from "../../actors/config.ts";
 import { checkLabels, type Labels } from "../../actors/system/entry.ts";
 import { ActorNode, type NodeEvent } from "../../actors/system/node.ts";
-import { ConnectError, openBus } from "../../proto/bus/index.ts";
+import { DEFAULT_LEASE_MS, nodesBucket } from "../../proto/actor-subjects.ts";
+import { AbsentBucketError, type Bus, ConnectError, type NatsOptions, openBus } from "../../proto/bus/index.ts";
 import { sleep } from "../../proto/bus/timers.ts";
 import { ConfigError, type ConfigOf, defineConfig, resolveConfig } from "../../proto/config.ts";
 import { offeredRuntimes, openVessel } from "../actor-vessels.ts";
 import { type Command, exitCodes } from "../command.ts";
 import { readConfigFile } from "../config-file.ts";
 import type { Output } from "../output.ts";
+import { roleSecrets, secretsFolder } from "../secrets/role-secrets.ts";
 
-const { name, nats, natsCredentials } = actorSchema.fields;
+const { name, nats, natsCredentials, secrets, weights } = actorSchema.fields;
 
 export const labelsField = {
   section: "offer",
@@ -55,10 +58,16 @@ const schema = defineConfig({
     },
     nats,
     natsCredentials,
+    secrets,
+    weights: {
+      ...weights,
+      about:
+        "Where this node's rollout actors have weights (a relay near by, say); the learner's own address when empty.",
+    },
     leaseMs: {
       section: "deadlines",
       type: "integer",
-      default: 6_000,
+      default: DEFAULT_LEASE_MS,
       min: 500,
       unit: "ms",
       about:
@@ -95,6 +104,7 @@ export const command: Command = {
 
 async function runNode(config: NodeConfig, output: Output, signal: AbortSignal): Promise<void> {
   const credentials = config.natsCredentials === "" ? undefined : await readFile(config.natsCredentials, "utf8");
+  const secrets = roleSecrets(config.secrets, "node");
   const labels = parseLabels(config.labels);
   const host = hostname();
   const options = {
@@ -109,11 +119,17 @@ async function runNode(config: NodeConfig, output: Output, signal: AbortSignal):
     graceMs: config.graceMs,
     maxStarting: 2 * availableParallelism(),
   };
-  const bus = await untilReached(config, options.name, credentials, output, signal);
+  const access = { name: `proxima node ${options.name}`, credentials, ...secrets?.bus };
+  const bus = await untilReached(config, access, output, signal);
   try {
     const node = new ActorNode(options, {
       bus,
-      access: { url: config.nats, credentials },
+      access: {
+        url: config.nats,
+        credentials,
+        secrets: secrets && resolve(secretsFolder(config.secrets)!),
+        weights: config.weights || undefined,
+      },
       modules: config.modules.split(",").filter(Boolean),
       vessel: openVessel,
       onEvent: (event) => {
@@ -139,22 +155,32 @@ async function runNode(config: NodeConfig, output: Output, signal: AbortSignal):
   }
 }
 
-/** A node may be there before its broker. */
+/** A node may be there before its broker, and before the learner that may make what nodes meet in. */
 async function untilReached(
-  { nats }: NodeConfig,
-  name: string,
-  credentials: string | undefined,
+  { nats, leaseMs }: NodeConfig,
+  access: Partial<NatsOptions>,
   output: Output,
   signal: AbortSignal,
-) {
-  for (let said = false; ; said = true) {
+): Promise<Bus> {
+  for (let waits: "broker" | "learner" | undefined; ; ) {
+    let bus: Bus | undefined;
     try {
-      return await openBus(nats, { name: `proxima node ${name}`, credentials, timeoutMs: 5_000, signal });
+      bus = await openBus(nats, { ...access, timeoutMs: 5_000, signal });
+      await bus.keyValue(nodesBucket, { ttlMs: leaseMs });
+      return bus;
     } catch (error) {
-      if (!(error instanceof ConnectError) || error.reason !== "unreachable") throw error;
-      const message = `Waits for the broker at ${nats}: ${error.message}`;
-      if (!said) output.say(message);
-      if (!said) output.event("waits", { message });
+      await bus?.close();
+      const isEarly = error instanceof AbsentBucketError;
+      if (!isEarly && !(error instanceof ConnectError && error.reason === "unreachable")) throw error;
+      const before = waits;
+      waits = isEarly ? "learner" : "broker";
+      if (waits !== before) {
+        const message = isEarly
+          ? `Waits for a learner: at ${nats} nobody has made the directory of nodes, and this role may not.`
+          : `Waits for the broker at ${nats}: ${error.message}`;
+        output.say(message);
+        output.event("waits", { message });
+      }
       await sleep(1_000, signal);
     }
   }

@@ -8,14 +8,16 @@ import { renderCluster } from "../cluster-view.ts";
 import { type Command, exitCodes } from "../command.ts";
 import { readConfigFile } from "../config-file.ts";
 import { LiveBlock } from "../live-block.ts";
+import { roleSecrets } from "../secrets/role-secrets.ts";
 
-const { nats, natsCredentials } = actorSchema.fields;
+const { nats, natsCredentials, secrets } = actorSchema.fields;
 
 const schema = defineConfig({
   title: "top",
   fields: {
     nats,
     natsCredentials,
+    secrets,
     once: { section: "view", type: "flag", default: false, about: "Show the present state once, in full, and end." },
     intervalMs: {
       section: "view",
@@ -47,8 +49,11 @@ export const command: Command = {
       { source: "command line", values: given.settings, parse: true },
     ]);
     const credentials = config.natsCredentials === "" ? undefined : await readFile(config.natsCredentials, "utf8");
-    const bus = await openBus(config.nats, { name: "proxima top", credentials, timeoutMs: 5_000, signal });
-    const observer = new ClusterObserver(bus, config.once ? PATIENCE_MS : LIVE_PATIENCE_MS);
+    const secrets = roleSecrets(config.secrets, "viewer");
+    const options = { name: "proxima top", credentials, ...secrets?.bus, timeoutMs: 5_000, signal };
+    const bus = await openBus(config.nats, options);
+    const patienceMs = config.once ? PATIENCE_MS : LIVE_PATIENCE_MS;
+    const observer = new ClusterObserver(bus, patienceMs, secrets?.client);
     const { stdout } = process;
     const isLive = !config.once && !output.json && stdout.isTTY && process.env.TERM !== "dumb";
     const block = isLive

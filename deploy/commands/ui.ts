@@ -1,6 +1,7 @@
 import { defineConfig, resolveConfig } from "../../proto/config.ts";
 import { type Command, exitCodes } from "../command.ts";
 import { readConfigFile } from "../config-file.ts";
+import { roleSecrets } from "../secrets/role-secrets.ts";
 import { serveUi } from "../ui/server.ts";
 import { WatchedRuns } from "../ui/watched-runs.ts";
 
@@ -27,6 +28,13 @@ const schema = defineConfig({
       max: 65_535,
       about: "Port on loopback; 0: any free one.",
     },
+    secrets: {
+      section: "page",
+      type: "text",
+      default: "",
+      about:
+        "Folder made by `proxima secure init`, with the viewer's files, by which secured learners tell how they fare; PROXIMA_SECRETS when empty. A viewer steers nothing.",
+    },
     allowHost: {
       section: "page",
       type: "text",
@@ -50,7 +58,11 @@ export const command: Command = {
       { source: "command line", values: given.settings, parse: true },
     ]);
     const shown = [config.run, ...listed(config.compare)].filter(Boolean);
-    const runs = given.words.length > 0 ? WatchedRuns.ofPaths(given.words) : WatchedRuns.ofFolder("runs", shown);
+    const security = roleSecrets(config.secrets, "viewer")?.client;
+    const runs =
+      given.words.length > 0
+        ? WatchedRuns.ofPaths(given.words, security)
+        : WatchedRuns.ofFolder("runs", shown, security);
     const ui = await serveUi(runs, { port: config.port, allowedHosts: listed(config.allowHost.toLowerCase()) });
     output.event("ui", { url: ui.url });
     output.say(`${ui.url} shows ${runs.names().length} runs until stopped (Ctrl-C).`);

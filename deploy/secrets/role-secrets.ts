@@ -20,9 +20,12 @@ export interface RoleSecrets {
 /** How long a renewed certificate may go unnoticed. */
 const LOOK_AGAIN_MS = 1_000;
 
+/** The setting; `PROXIMA_SECRETS` when empty. */
+export const secretsFolder = (folder: string): string | undefined => folder || process.env.PROXIMA_SECRETS || undefined;
+
 /** @param folder the setting; `PROXIMA_SECRETS` when empty. Undefined when that is empty too. Throws ConfigError when files are missing. */
 export function roleSecrets(folder: string, role: Role): RoleSecrets | undefined {
-  const root = folder || process.env.PROXIMA_SECRETS;
+  const root = secretsFolder(folder);
   if (!root) return undefined;
   const files = secretFiles(root).of(role);
   const needed = [

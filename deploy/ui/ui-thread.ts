@@ -13,6 +13,8 @@ export interface UiBirth {
   /** Run to show first. */
   run: string;
   port: number;
+  /** Folder with a viewer's secrets, for a learner that wants some. */
+  secrets?: string;
 }
 
 /** What the thread says once. */

@@ -5,7 +5,7 @@ import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { keptIterations } from "../../learner/archive.ts";
 import { runSchema } from "../../learner/config.ts";
 import { LearnerService, Phase, type StatusResponse } from "../../proto/gen/proxima/v1/learner_pb.ts";
-import { connect } from "../../proto/grpc.ts";
+import { connect, type Security } from "../../proto/grpc.ts";
 import { bottleneckInWords, type Section, sectionsOf } from "../bottleneck.ts";
 import { readConfigFile } from "../config-file.ts";
 import { type LearnerLink, learnerAddress } from "../learner-link.ts";
@@ -107,13 +107,16 @@ const byName = new Intl.Collator("en", { numeric: true });
 
 export class WatchedRun {
   readonly folder: RunPaths;
+  readonly #security: Security | undefined;
   #series: RunSeries | undefined;
   #line: RunLine | undefined;
   #link: LearnerLink | undefined;
   #status: { atMs: number; answer: Promise<StatusResponse> } | undefined;
 
-  constructor(folder: RunPaths) {
+  /** @param security for calls to its learner */
+  constructor(folder: RunPaths, security?: Security) {
     this.folder = folder;
+    this.#security = security;
   }
 
   /** Its columns, in memory from now on. */
@@ -236,7 +239,7 @@ export class WatchedRun {
     const address = learnerAddress(this.folder.path);
     if (this.#link?.address !== address) {
       this.close();
-      this.#link = address === undefined ? undefined : connect(LearnerService, address);
+      this.#link = address === undefined ? undefined : connect(LearnerService, address, this.#security);
     }
     return this.#link;
   }

@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { ConfigError } from "../../proto/config.ts";
+import type { Security } from "../../proto/grpc.ts";
 import { readRunFolder, runNames } from "../run-folder.ts";
 import { WatchedRun } from "./watched-run.ts";
 
@@ -16,24 +17,29 @@ export class WatchedRuns {
   /** Those to show when nothing else is asked for, the main one first. */
   readonly shown: readonly string[];
   readonly #look: () => ReadonlyMap<string, string>;
+  readonly #security: Security | undefined;
   #looked: { atMs: number; places: ReadonlyMap<string, string> } | undefined;
   readonly #known = new Map<string, WatchedRun>();
   readonly #loaded = new Set<WatchedRun>();
 
-  /** @param look name of each run → folder that it lies in, usually "runs" */
-  private constructor(look: () => ReadonlyMap<string, string>, shown: readonly string[]) {
+  /**
+   * @param look name of each run → folder that it lies in, usually "runs"
+   * @param security for calls to their learners
+   */
+  private constructor(look: () => ReadonlyMap<string, string>, shown: readonly string[], security?: Security) {
     this.#look = look;
     this.shown = shown;
+    this.#security = security;
   }
 
   /** All runs of a folder, those that are yet to come included. */
-  static ofFolder(root: string, shown: readonly string[] = []): WatchedRuns {
+  static ofFolder(root: string, shown: readonly string[] = [], security?: Security): WatchedRuns {
     for (const name of shown) readRunFolder(root, name); // throws where there is none
-    return new WatchedRuns(() => new Map(runNames(root).map((name) => [name, root])), shown);
+    return new WatchedRuns(() => new Map(runNames(root).map((name) => [name, root])), shown, security);
   }
 
   /** Those whose folders are given. @throws ConfigError when none of them is a run, or two have one name */
-  static ofPaths(paths: readonly string[]): WatchedRuns {
+  static ofPaths(paths: readonly string[], security?: Security): WatchedRuns {
     const places = new Map<string, string>();
     for (const path of paths.filter((each) => existsSync(`${each}/config.toml`))) {
       const name = basename(path);
@@ -44,7 +50,7 @@ export class WatchedRuns {
     }
     if (places.size === 0)
       throw new ConfigError([`expected folders of runs, such as runs/*, but none of ${paths.join(", ")} is one`]);
-    return new WatchedRuns(() => places, [...places.keys()].slice(0, MAX_SHOWN));
+    return new WatchedRuns(() => places, [...places.keys()].slice(0, MAX_SHOWN), security);
   }
 
   names(): string[] {
@@ -57,7 +63,7 @@ export class WatchedRuns {
     if (root === undefined) return undefined;
     let run = this.#known.get(name);
     if (!run) {
-      run = new WatchedRun(readRunFolder(root, name));
+      run = new WatchedRun(readRunFolder(root, name), this.#security);
       this.#known.set(name, run);
     }
     return run;

@@ -148,7 +148,7 @@ test("a data folder that is missing or empty is an error that says what to do", 
 
 test("listing a split packs it once; a pack is taken until a game changes, and never when it is damaged", () => {
   const data = dataFolder("packed", ["train"]);
-  const packs = join(folder, "cache", "alfworld", "packs");
+  const packs = join(folder, "cache", "alfworld", "compiled");
   const before = new Set(readdirSyncOrNone(packs));
   const task = load({ data }).tasks("train").at(0);
   const [made] = readdirSyncOrNone(packs).filter((name) => !before.has(name));

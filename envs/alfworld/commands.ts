@@ -1,27 +1,25 @@
-import { detached } from "./source.ts";
+import { type Texts, textAt } from "./texts.ts";
 
-/** Sorted commands in one string: of the hundreds that a game has, an episode shows a few dozen. */
+/** Sorted commands, found by their text. Of the hundreds that a game has an episode shows a few dozen, which are kept. */
 export class Commands {
   readonly length: number;
-  readonly #text: string;
-  readonly #starts: Uint32Array;
-  readonly #shown: (string | undefined)[];
+  readonly #texts: Texts;
+  /** Of each command its place among those shown, counted from 1. */
+  readonly #places: Uint16Array;
+  readonly #shown: string[] = [];
 
-  /** @param commands sorted, without duplicates and line breaks */
-  constructor(commands: readonly string[]) {
-    this.length = commands.length;
-    this.#text = detached(commands.join("\n"));
-    this.#shown = new Array<string | undefined>(commands.length).fill(undefined);
-    this.#starts = new Uint32Array(commands.length + 1);
-    for (let i = 0; i < commands.length; i++) this.#starts[i + 1] = this.#starts[i] + commands[i].length + 1;
+  /** @param texts sorted, without duplicates */
+  constructor(texts: Texts) {
+    this.#texts = texts;
+    this.length = texts.starts.length - 1;
+    this.#places = new Uint16Array(this.length);
   }
 
   at(index: number): string {
-    let command = this.#shown[index];
-    if (command === undefined) {
-      command = this.#text.slice(this.#starts[index], this.#starts[index + 1] - 1);
-      this.#shown[index] = command;
-    }
+    const place = this.#places[index];
+    if (place > 0) return this.#shown[place - 1];
+    const command = textAt(this.#texts, index);
+    this.#places[index] = this.#shown.push(command);
     return command;
   }
 
@@ -31,11 +29,24 @@ export class Commands {
     let high = this.length - 1;
     while (low <= high) {
       const middle = (low + high) >> 1;
-      const other = this.at(middle);
-      if (other === command) return middle;
-      if (other < command) low = middle + 1;
+      const order = this.#compare(middle, command);
+      if (order === 0) return middle;
+      if (order < 0) low = middle + 1;
       else high = middle - 1;
     }
     return -1;
+  }
+
+  /** Below 0 where the command at `index` comes before `other`; without making a string of it. */
+  #compare(index: number, other: string): number {
+    const { joined, starts } = this.#texts;
+    const from = starts[index];
+    const length = starts[index + 1] - from;
+    const common = Math.min(length, other.length);
+    for (let i = 0; i < common; i++) {
+      const difference = joined.charCodeAt(from + i) - other.charCodeAt(i);
+      if (difference !== 0) return difference;
+    }
+    return length - other.length;
   }
 }

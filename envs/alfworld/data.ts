@@ -84,7 +84,7 @@ export class SplitGames {
     this.#folder = join(root, split);
     this.#packed = join(root, `${split}.games`);
     const key = createHash("sha256").update(this.#folder).digest("hex").slice(0, 12);
-    this.#cached = cache === undefined ? undefined : join(cache, "alfworld", "packs", `${split}-${key}.games`);
+    this.#cached = cache === undefined ? undefined : join(cache, "alfworld", "compiled", `${split}-${key}.games`);
   }
 
   /** Names of the games, sorted: `<task>/<trial>`. */

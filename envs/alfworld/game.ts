@@ -1,14 +1,13 @@
 import { Commands } from "./commands.ts";
+import { type CompiledGame, compileGame } from "./compile.ts";
 import { parseJson } from "./json.ts";
 import { invert, type Lists, positions } from "./lists.ts";
-import { entityNames } from "./names.ts";
 import { type Domain, readDomain } from "./pddl/domain.ts";
-import { type ConditionalEffect, type GroundDerived, type GroundTask, ground } from "./pddl/ground.ts";
-import { type Problem, readProblem } from "./pddl/problem.ts";
-import type { FactList } from "./pddl/relation.ts";
-import { allDetached, detached } from "./source.ts";
+import type { ConditionalEffect, GroundDerived } from "./pddl/ground.ts";
+import { readProblem } from "./pddl/problem.ts";
+import { detached } from "./source.ts";
 import { readGrammar } from "./text/grammar.ts";
-import { Narrator, TOLD, Told, TRUE } from "./text/narrator.ts";
+import { Narrator, type TaskText, Told, TRUE } from "./text/narrator.ts";
 
 /** A game file of TextWorld's PDDL kind (`game.tw-pddl`). */
 export interface GameFile {
@@ -36,30 +35,43 @@ export function parseGameFile(text: string): GameFile {
   return { pddl_domain, grammar, pddl_problem, walkthrough: steps.map(detached) } as GameFile;
 }
 
-export function loadGame(file: GameFile): Game {
-  const domain = domainOf(file.pddl_domain);
-  const { base, task } = splitTask(file.grammar);
-  return new Game(domain, readProblem(file.pddl_problem, domain), narratorOf(domain, base), task, file.walkthrough);
+/** The texts of a game file that many games have in common, and what is short. */
+export interface GameTexts {
+  domain: string;
+  /** The grammar but for the task. */
+  grammar: string;
+  /** The sentence with the task, where that is plain text. */
+  task?: string;
+  walkthrough: readonly string[];
 }
 
-/** The same from parts that were taken apart before; `base` and `task` as of splitTask. */
-export function assembleGame(
-  domainText: string,
-  base: string,
-  task: string | undefined,
-  walkthrough: readonly string[],
-  problem: (domain: Domain) => Problem,
-): Game {
-  const domain = domainOf(domainText);
-  return new Game(domain, problem(domain), narratorOf(domain, base), task, walkthrough);
+export function textsOf({ pddl_domain, grammar, walkthrough }: GameFile): GameTexts {
+  return { domain: pddl_domain, ...splitTask(grammar), walkthrough };
 }
+
+export function compileFile(file: GameFile, { domain: text, grammar, task }: GameTexts): CompiledGame {
+  const domain = domainOf(text);
+  return compileGame(domain, readProblem(file.pddl_problem, domain), narratorOf(domain, grammar), taskText(task));
+}
+
+export function openGame(compiled: CompiledGame, { domain, grammar, task, walkthrough }: GameTexts): Game {
+  return new Game(compiled, narratorOf(domainOf(domain), grammar), taskText(task), walkthrough);
+}
+
+export function loadGame(file: GameFile): Game {
+  const texts = textsOf(file);
+  return openGame(compileFile(file, texts), texts);
+}
+
+const taskText = (task: string | undefined): TaskText | undefined =>
+  task === undefined ? undefined : [{ type: "text", text: task }];
 
 // Thousands of games share one domain and, but for the sentence with the task, one grammar.
 const domains = new Map<string, Domain>();
 const narrators = new WeakMap<Domain, Map<string, Narrator>>();
 const MAX_SHARED = 64;
 
-export function domainOf(text: string): Domain {
+function domainOf(text: string): Domain {
   let domain = domains.get(text);
   if (!domain) {
     domain = readDomain(text);
@@ -73,11 +85,11 @@ export function domainOf(text: string): Domain {
 const TASK = /("task"\s*:\s*\[\s*\{\s*"rhs"\s*:\s*")([^"\\;|<>[\]#{}\n\t]*)("\s*\}\s*\])/;
 
 /** A grammar without the sentence that tells its task, which is what thousands of games share. */
-export function splitTask(grammar: string): { base: string; task: string | undefined } {
-  const match = TASK.exec(grammar);
-  if (!match) return { base: grammar, task: undefined };
+function splitTask(whole: string): Pick<GameTexts, "grammar" | "task"> {
+  const match = TASK.exec(whole);
+  if (!match) return { grammar: whole };
   const from = match.index + match[1].length;
-  return { base: grammar.slice(0, from) + grammar.slice(from + match[2].length), task: detached(match[2]) };
+  return { grammar: whole.slice(0, from) + whole.slice(from + match[2].length), task: detached(match[2]) };
 }
 
 function narratorOf(domain: Domain, base: string): Narrator {
@@ -101,8 +113,6 @@ export const NOTHING_HAPPENS = "Nothing happens.";
  * of literals that do not hold yet; an atom that flips moves the counters that watch it.
  */
 export class Game {
-  readonly narrator: Narrator;
-  readonly told: Told;
   readonly walkthrough: readonly string[];
   /** The sentence with the task, without the words that introduce it. */
   readonly instruction: string | undefined;
@@ -110,15 +120,10 @@ export class Game {
   readonly intro: string;
   /** Every command that can ever be admissible, sorted. */
   readonly commands: Commands;
-  readonly atomCount: number;
   readonly operatorCount: number;
   /** Operators, then ways to reach parts of the goal. */
   readonly counterCount: number;
   readonly goalParts: number;
-  readonly #actionNames: readonly string[];
-  /** Index into the names, by operator. */
-  readonly #actions: Uint16Array;
-  readonly args: Lists;
   readonly effects: Lists;
   readonly conditional: ReadonlyMap<number, readonly ConditionalEffect[]>;
   readonly derived: readonly (readonly GroundDerived[])[];
@@ -133,70 +138,43 @@ export class Game {
   /** What a new episode starts from. */
   readonly atoms: Uint8Array;
   readonly counters: Uint16Array;
-  readonly #task: readonly { type: "text"; text: string }[] | undefined;
+  readonly #narrator: Narrator;
+  readonly #told: Told;
+  readonly #task: TaskText | undefined;
+  readonly #actionNames: readonly string[];
+  readonly #actions: Uint16Array;
+  readonly #args: Lists;
 
-  constructor(
-    domain: Domain,
-    problem: Problem,
-    narrator: Narrator,
-    task: string | undefined,
-    walkthrough: readonly string[],
-  ) {
-    const t = ground(domain, problem);
-    this.narrator = narrator;
+  constructor(compiled: CompiledGame, narrator: Narrator, task: TaskText | undefined, walkthrough: readonly string[]) {
+    const { conditions, target, actions, atoms, dynamic } = compiled;
     this.walkthrough = walkthrough;
-    this.#task = task === undefined ? undefined : [{ type: "text", text: task }];
-    this.told = new Told({
-      ids: detached(t.objects.join("\n")),
-      types: t.types,
-      names: namesOf(t),
-      facts: factsFor(narrator, t),
-    });
-    this.atomCount = t.atomCount;
-    this.operatorCount = t.operators.count;
-    this.#actionNames = [...new Set(t.operators.names)];
-    this.#actions = Uint16Array.from(t.operators.names, (name) => this.#actionNames.indexOf(name));
-    this.args = t.operators.args;
-    this.effects = t.operators.effects;
-    this.conditional = t.operators.conditional;
-    this.derived = t.derived;
-    this.goalParts = t.goalPartOf[t.goalPartOf.length - 1] + 1;
-    this.counterCount = t.conditions.starts.length - 1;
-    this.watchers = invert(t.conditions, 2 * t.atomCount);
-
-    this.atoms = new Uint8Array(t.atomCount);
-    for (let i = 0; i < t.atomCount; i++) if (t.initial[i] === 1) this.atoms[i] = TRUE;
-    derive(this.derived, this.atoms, (atom, now) => {
-      this.atoms[atom] = now ? TRUE : 0;
-    });
-    for (let i = 0; i < t.atomCount; i++) if (this.atoms[i] === TRUE) this.atoms[i] = TRUE | TOLD;
-
-    const used = this.#actionNames;
-    const missing = used.find((name) => !narrator.hasAction(name));
-    if (missing !== undefined) throw new TypeError(`grammar: the action '${missing}' has no template and feedback`);
-    const symbols = narrator.hasSymbol("task") ? ["intro", "task"] : ["intro"];
-    const { unknown, dynamic } = narrator.inspect(symbols, used, t.changing);
-    if (unknown.length > 0) throw new TypeError(`grammar: the symbol '#${unknown[0]}#' is not defined`);
+    this.instruction = compiled.instruction ?? undefined;
+    this.intro = compiled.intro;
+    this.#narrator = narrator;
+    this.#told = new Told(compiled.scenery);
+    this.#task = task;
+    this.#actionNames = compiled.actionNames;
+    this.#actions = actions;
+    this.#args = compiled.args;
+    this.effects = compiled.effects;
+    this.conditional = new Map(compiled.conditional);
+    this.derived = compiled.derived;
     this.dynamic = dynamic;
-
-    const texts = dynamic ? [] : this.#commands();
-    const commandOf = new Map<string, number>();
-    for (const text of texts) if (!commandOf.has(text)) commandOf.set(text, 0);
-    const sorted = [...commandOf.keys()].sort();
-    for (let i = 0; i < sorted.length; i++) commandOf.set(sorted[i], i);
-    this.commands = new Commands(sorted);
-    const target = new Uint16Array(this.counterCount);
-    for (let i = 0; i < texts.length; i++) target[i] = commandOf.get(texts[i])!;
-    this.operatorsOf = positions(target.subarray(0, texts.length), this.commands.length);
-    target.set(t.goalPartOf, this.operatorCount);
+    this.atoms = atoms;
     this.target = target;
+    this.commands = new Commands(compiled.commands);
+    this.operatorCount = actions.length;
+    this.counterCount = target.length;
+    this.goalParts = target[target.length - 1] + 1;
+    this.watchers = invert(conditions, 2 * atoms.length);
+    this.operatorsOf = positions(dynamic ? [] : target.subarray(0, actions.length), this.commands.length);
 
-    const { starts, values } = t.conditions;
+    const { starts, values } = conditions;
     const counters = new Uint16Array(this.counterCount + this.commands.length + this.goalParts);
     for (let counter = 0; counter < this.counterCount; counter++) {
       let open = 0;
       for (let k = starts[counter]; k < starts[counter + 1]; k++) {
-        if (((this.atoms[values[k] >> 1] & TRUE) !== 0) === ((values[k] & 1) === 1)) open++;
+        if (((atoms[values[k] >> 1] & TRUE) !== 0) === ((values[k] & 1) === 1)) open++;
       }
       counters[counter] = open;
       if (open > 0) continue;
@@ -204,35 +182,6 @@ export class Game {
       else if (!dynamic) counters[this.counterCount + target[counter]]++;
     }
     this.counters = counters;
-
-    this.intro = narrator.describe("intro", this.told, this.atoms, this.#task);
-    const sentence = narrator.hasSymbol("task")
-      ? narrator.describe("task", this.told, this.atoms, this.#task)
-      : undefined;
-    this.instruction = sentence?.replace(/^Your task is to:\s*/, "").trim();
-  }
-
-  /** The command of each operator. */
-  #commands(): string[] {
-    const texts: string[] = [];
-    const objects = this.told.scenery.types.length;
-    let known = new Map<number, string>();
-    for (let i = 0; i < this.operatorCount; i++) {
-      const action = this.#actions[i];
-      if (i === 0 || action !== this.#actions[i - 1]) known = new Map();
-      // Many operators have the same command: "go to cabinet 1" from wherever.
-      const relevant = this.narrator.relevantParameters(this.#actionNames[action]);
-      let key = relevant ? 0 : i;
-      if (relevant)
-        for (const parameter of relevant) key = key * objects + this.args.values[this.args.starts[i] + parameter];
-      let text = key < Number.MAX_SAFE_INTEGER ? known.get(key) : undefined;
-      if (text === undefined) {
-        text = this.spell(i, this.atoms);
-        known.set(key, text);
-      }
-      texts.push(text);
-    }
-    return texts;
   }
 
   /** Whether the original's successor generator finds operator a before b: it goes by the atoms they ask for. */
@@ -251,68 +200,13 @@ export class Game {
   /** The command of an operator. */
   spell(operator: number, atoms: Uint8Array): string {
     const action = this.#actionNames[this.#actions[operator]];
-    return this.narrator.command(action, this.args.values, this.args.starts[operator], this.told, atoms);
+    return this.#narrator.command(action, this.#args.values, this.#args.starts[operator], this.#told, atoms);
   }
 
   /** What is said after an operator was applied. */
   feedback(operator: number, atoms: Uint8Array): string {
-    const { values, starts } = this.args;
+    const { values, starts } = this.#args;
     const action = this.#actionNames[this.#actions[operator]];
-    return this.narrator.feedback(action, values, starts[operator], this.told, atoms, this.#task);
-  }
-}
-
-function factsFor(narrator: Narrator, t: GroundTask): Map<string, FactList> {
-  const facts = new Map<string, FactList>();
-  for (const predicate of narrator.predicates) {
-    const relation = t.changing.get(predicate) ?? t.facts.get(predicate);
-    if (relation && relation.count > 0) facts.set(predicate, relation.freeze());
-  }
-  return facts;
-}
-
-function namesOf(t: GroundTask): (string | undefined)[] {
-  const mentioned = new Uint8Array(t.objects.length);
-  for (const relations of [t.facts, t.changing]) {
-    for (const [predicate, relation] of relations) {
-      // Equality and types are no facts of the game, and atoms that only may come true are not mentioned yet.
-      if (predicate === "=" || predicate.startsWith("type@")) continue;
-      for (let row = 0; row < relation.count; row++) {
-        if (relation.changing && t.initial[relation.numbers[row]] === 0) continue;
-        for (let k = 0; k < relation.arity; k++) mentioned[relation.rows[row * relation.arity + k]] = 1;
-      }
-    }
-  }
-  // Numbers are counted over the things that some fact mentions.
-  const seen = t.objects.flatMap((_, i) => (mentioned[i] === 1 ? [i] : []));
-  const names = allDetached(entityNames(seen.map((i) => t.objects[i])));
-  const result = new Array<string | undefined>(t.objects.length).fill(undefined);
-  seen.forEach((object, i) => {
-    result[object] = names[i];
-  });
-  return result;
-}
-
-/** Brings derived atoms up to date, layer by layer; `set` is told of each that changes. */
-export function derive(
-  layers: readonly (readonly GroundDerived[])[],
-  atoms: Uint8Array,
-  set: (atom: number, now: boolean) => void,
-): void {
-  for (const layer of layers) {
-    const now = new Set<number>();
-    const holds = (literal: number, heads: ReadonlySet<number>): boolean => {
-      const atom = literal >> 1;
-      const truth = heads.has(atom) ? now.has(atom) : (atoms[atom] & TRUE) !== 0;
-      return truth === ((literal & 1) === 0);
-    };
-    const heads = new Set(layer.map((rule) => rule.head));
-    for (let before = -1; before !== now.size; ) {
-      before = now.size;
-      for (const { head, body } of layer) {
-        if (!now.has(head) && body.every((literal) => holds(literal, heads))) now.add(head);
-      }
-    }
-    for (const head of heads) if (now.has(head) !== ((atoms[head] & TRUE) !== 0)) set(head, now.has(head));
+    return this.#narrator.feedback(action, values, starts[operator], this.#told, atoms, this.#task);
   }
 }

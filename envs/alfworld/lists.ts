@@ -4,7 +4,8 @@ export interface Lists {
   values: Uint16Array;
 }
 
-const startsFor = (count: number, total: number) =>
+/** Room for where `count` lists of `total` items begin, and the last one ends. */
+export const startsFor = (count: number, total: number): Uint16Array | Uint32Array =>
   total < 0x10000 ? new Uint16Array(count + 1) : new Uint32Array(count + 1);
 
 /** Collects lists: push numbers onto `values`, then end() the list. */
@@ -56,5 +57,37 @@ export function positions(list: ArrayLike<number>, count: number): Lists {
   const next = starts.slice();
   const values = new Uint16Array(list.length);
   for (let k = 0; k < list.length; k++) values[next[list[k]]++] = k;
+  return { starts, values };
+}
+
+/** Lists by what changes from one to the next, which compresses well where lists resemble those before them. */
+export interface PackedLists {
+  lengths: Uint16Array;
+  /** Each value less the one at its place in the list before (0 where that is shorter), modulo 2^16. */
+  changes: Uint16Array;
+}
+
+export function packLists({ starts, values }: Lists): PackedLists {
+  const lengths = new Uint16Array(starts.length - 1);
+  const changes = new Uint16Array(values.length);
+  for (let i = 0, before = 0; i < lengths.length; before = starts[i++]) {
+    lengths[i] = starts[i + 1] - starts[i];
+    for (let k = 0; k < lengths[i]; k++) {
+      const at = before + k;
+      changes[starts[i] + k] = values[starts[i] + k] - (at < starts[i] ? values[at] : 0);
+    }
+  }
+  return { lengths, changes };
+}
+
+/** Takes over the changes. */
+export function unpackLists({ lengths, changes }: PackedLists): Lists {
+  const starts = startsFor(lengths.length, changes.length);
+  const values = changes;
+  for (let i = 0, before = 0; i < lengths.length; before = starts[i++]) {
+    const from = starts[i];
+    starts[i + 1] = from + lengths[i];
+    for (let k = 0; k < lengths[i] && before + k < from; k++) values[from + k] += values[before + k];
+  }
   return { starts, values };
 }

@@ -1,4 +1,5 @@
-import { derive, type Game } from "./game.ts";
+import { derive } from "./compile.ts";
+import type { Game } from "./game.ts";
 import { DENIED, TOLD, TRUE } from "./text/narrator.ts";
 import { strip } from "./text/white-space.ts";
 

@@ -128,10 +128,14 @@ function manifestProblem(manifest: Manifest, code: Uint8Array): string | undefin
     return `its format must be 1, found ${manifest?.format}: another version of Proxima made it`;
   if (manifest.entry !== "default") return `its entry must be the default export, found "${manifest.entry}"`;
   if (typeof manifest.id !== "string" || manifest.id === "") return "it names no environment";
+  if (!Array.isArray(manifest.imports) || !manifest.imports.every((name) => typeof name === "string"))
+    return "its imports are no list of modules";
   if (code.length > MAX_BUNDLE_BYTES) return `it has ${code.length} bytes, at most ${MAX_BUNDLE_BYTES} are taken`;
   if (manifest.bytes !== code.length) return `it should have ${manifest.bytes} bytes and has ${code.length}`;
   const digest = digestOf(code);
-  return manifest.digest === digest ? undefined : `it should be ${brief(manifest.digest)}… and is ${brief(digest)}…`;
+  return manifest.digest === digest
+    ? undefined
+    : `it should be ${brief(String(manifest.digest))}… and is ${brief(digest)}…`;
 }
 
 const signedBytes = (manifest: string) => new TextEncoder().encode(CONTEXT + manifest);

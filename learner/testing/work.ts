@@ -8,12 +8,21 @@ import type { Policy } from "../../policy/policy.ts";
 import { buildPolicy } from "../../policy/registry.ts";
 import { initialise } from "../../policy/tensor/initialise.ts";
 import type { TensorProvider } from "../../policy/tensor/tensors.ts";
-import type { Work } from "../device-trial.ts";
+import type { PpoRows } from "../ppo.ts";
 import { predict } from "../predict.ts";
 import type { UpdateOptions } from "../update.ts";
 
 const text = { observation: { type: "text", maxLength: 1000 }, action: { type: "admissible" } } as const;
 const box = { type: "box", low: -1, high: 1 } as const;
+
+/** What an update is given. */
+export interface Work {
+  policy: Policy;
+  data: PpoRows;
+  rows: Uint32Array;
+  options: UpdateOptions;
+  seed: number;
+}
 
 /** One of each kind, small. */
 export const policies: Readonly<Record<string, () => Policy>> = {

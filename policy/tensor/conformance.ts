@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { LANGUAGE_OPERATIONS } from "./conformance-language.ts";
 import { initialise } from "./initialise.ts";
 import type { Activation, AdamOptions, Model, ParameterSpec, Tensor, TensorProvider, Tensors } from "./tensors.ts";
 
@@ -7,11 +8,15 @@ import type { Activation, AdamOptions, Model, ParameterSpec, Tensor, TensorProvi
  * those loops, twenty training steps against a network written out by hand, and rows that do not depend on their batch.
  * Call it in a test file: `conformance(simdProvider())`.
  */
-export function conformance(provider: TensorProvider, tolerances: Partial<Tolerances> = {}): void {
+export function conformance(
+  provider: TensorProvider,
+  tolerances: Partial<Tolerances> = {},
+  operations: readonly OperationExample[] = OPERATIONS,
+): void {
   const { value, gradient, training, row } = { ...TOLERANCES, ...tolerances };
 
   describe(`${provider.name}: operations`, () => {
-    for (const example of OPERATIONS) {
+    for (const example of operations) {
       test(`${example.name} equals literal loops, its gradient central differences`, async () => {
         const found = await runOperation(provider, example);
         const expected = example.reference(...found.inputs.map((x) => Array.from(x)));
@@ -314,7 +319,7 @@ function elementwise(
 }
 
 /** Also used to compare providers with each other. */
-export const OPERATIONS: readonly OperationExample[] = [
+export const BASIC_OPERATIONS: readonly OperationExample[] = [
   ...[
     [1, 5, 3],
     [4, 8, 8],
@@ -515,7 +520,7 @@ export const OPERATIONS: readonly OperationExample[] = [
       }),
   },
   {
-    name: "attention",
+    name: "attention of matrices",
     shapes: [
       [2, 6, 4],
       [2, 6, 4],
@@ -530,6 +535,8 @@ export const OPERATIONS: readonly OperationExample[] = [
       }),
   },
 ];
+
+export const OPERATIONS: readonly OperationExample[] = [...BASIC_OPERATIONS, ...LANGUAGE_OPERATIONS];
 
 // Rows.
 

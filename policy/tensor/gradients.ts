@@ -3,7 +3,18 @@
  * writes, later ones add, so no buffer is cleared beforehand. `node.grad` is not read again afterwards: a gradient may hand
  * its buffer on instead of copying it.
  */
-import { BINARY, type Binary, FIRST, type Handle, type Kernels, SECOND, THIRD, type Unary } from "./kernels.ts";
+import {
+  BINARY,
+  type Binary,
+  FIRST,
+  type Handle,
+  type Kernels,
+  SECOND,
+  type Span,
+  THIRD,
+  UNARY,
+  type Unary,
+} from "./kernels.ts";
 import type { Node } from "./tape.ts";
 
 /** The buffer for a node's gradient, made on first use; 0 when it needs none. Ask `node.grad !== 0` before: then add to it. */
@@ -15,7 +26,7 @@ function target(kernels: Kernels, node: Node): Handle {
 
 /** The same, for kernels that only add. */
 function clearedTarget(kernels: Kernels, node: Node): Handle {
-  if (node.grad === 0) kernels.fill(target(kernels, node), node.size, 0);
+  if (node.grad === 0 && node.needsGradient) kernels.fill(target(kernels, node), node.size, 0);
   return node.grad;
 }
 
@@ -60,6 +71,28 @@ export function linear(kernels: Kernels, node: Node): void {
   kernels.linearGradient(a.value, b.value, node.value, node.grad, dx, dw, dbias, m, k, n, activation, accumulate);
 }
 
+/** a is x [m, k], b is w [n, k] unless w is frozen, c is the bias. */
+export function project(kernels: Kernels, node: Node): void {
+  const { a, b, c, grad, m, k, n, frozen } = node;
+  if (c !== null) {
+    const accumulate = c.grad !== 0 ? THIRD : 0;
+    const dbias = target(kernels, c);
+    if (dbias !== 0) kernels.linearGradient(0, 0, 0, grad, 0, 0, dbias, m, k, n, UNARY.none, accumulate);
+  }
+  if (frozen !== null) {
+    const addX = a.grad !== 0;
+    const dx = target(kernels, a);
+    if (dx !== 0) kernels.frozenGradient(grad, frozen, dx, m, k, n, addX);
+    return;
+  }
+  const addW = b.grad !== 0;
+  const dw = target(kernels, b);
+  if (dw !== 0) kernels.matmul(grad, a.value, dw, 1, n, m, k, true, false, addW);
+  const addX = a.grad !== 0;
+  const dx = target(kernels, a);
+  if (dx !== 0) kernels.matmul(grad, b.value, dx, 1, m, n, k, false, false, addX);
+}
+
 /** n is the period of b. */
 export function binary(kernels: Kernels, node: Node): void {
   const { a, b } = node;
@@ -91,6 +124,10 @@ export function sumRows(kernels: Kernels, node: Node): void {
 
 export function reshape(kernels: Kernels, node: Node): void {
   pass(kernels, node, node.a);
+}
+
+export function section(kernels: Kernels, node: Node): void {
+  node.tape.sectionGradient(node, clearedTarget(kernels, node.a));
 }
 
 /** m rows, n columns from k on. */
@@ -160,4 +197,51 @@ export function layerNorm(kernels: Kernels, node: Node): void {
   const dgain = target(kernels, b);
   const dbias = target(kernels, c);
   kernels.layerNormGradient(a.value, b.value, node.extra, node.grad, dx, dgain, dbias, node.m, node.n, accumulate);
+}
+
+/** a is x, m rows of n; b is the gain; extra holds the scale of each row. */
+export function rmsNorm(kernels: Kernels, node: Node): void {
+  const { a, b } = node;
+  let accumulate = 0;
+  if (a.grad !== 0) accumulate |= FIRST;
+  if (b.grad !== 0) accumulate |= SECOND;
+  const dx = target(kernels, a);
+  const dgain = target(kernels, b);
+  kernels.rmsNormGradient(a.value, b.value, node.extra, node.grad, dx, dgain, node.m, node.n, accumulate);
+}
+
+/** a is x [m, k heads, n]; b the angles. */
+export function rotate(kernels: Kernels, node: Node): void {
+  const { a, b, m, k, n } = node;
+  const accumulate = a.grad !== 0;
+  kernels.rotate(node.grad, b.value, target(kernels, a), m, k, n, true, accumulate);
+}
+
+/** a is q, b is k, c is v; extra holds the statistics. */
+export function attention(kernels: Kernels, node: Node): void {
+  const { a, b, c, attends } = node;
+  const dq = clearedTarget(kernels, a);
+  const dk = clearedTarget(kernels, b);
+  const dv = clearedTarget(kernels, c!);
+  for (const span of spansOf(node.offsets!.values)) {
+    const { value, extra, grad } = node;
+    kernels.attentionGradient(a.value, b.value, c!.value, value, extra, grad, dq, dk, dv, span, attends!);
+  }
+}
+
+/** Each sequence of packed rows sees itself. */
+export function* spansOf(offsets: ArrayLike<number>): Generator<Span & { sequence: number }> {
+  for (let sequence = 0; sequence + 1 < offsets.length; sequence++) {
+    const at = offsets[sequence];
+    const rows = offsets[sequence + 1] - at;
+    if (rows > 0) yield { sequence, queryAt: at, queries: rows, keyAt: at, keys: rows };
+  }
+}
+
+/** a is x [m, k], b the table [n, k] unless it is frozen, index the targets; extra holds the statistics. */
+export function tokenLogProbs(kernels: Kernels, node: Node): void {
+  const { a, b, index, value, extra, grad, m, k, n, frozen } = node;
+  const dx = clearedTarget(kernels, a);
+  const dtable = frozen === null ? clearedTarget(kernels, b) : 0;
+  kernels.tokenLogProbsGradient(a.value, frozen ?? b.value, index!.handle, value, extra, grad, dx, dtable, m, k, n);
 }

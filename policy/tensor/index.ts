@@ -8,6 +8,7 @@ export { decodeSafetensors, encodeSafetensors, SafetensorsError, weightsFromSafe
 export type {
   Activation,
   AdamOptions,
+  AttentionCache,
   Indices,
   Model,
   ParameterSpec,

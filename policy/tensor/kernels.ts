@@ -8,6 +8,8 @@
  * is not wanted.
  */
 
+import type { FrozenMatrix } from "./frozen.ts";
+
 /** Names a buffer, in a way only its provider understands. 0 is none. */
 export type Handle = number;
 
@@ -65,6 +67,24 @@ export interface Memory {
   readInto(from: Handle, target: Float32Array): void | Promise<void>;
 }
 
+/** Query i (row queryAt + i) sees the keys in rows keyAt … keyAt + keys − queries + i. */
+export interface Span {
+  queryAt: number;
+  queries: number;
+  keyAt: number;
+  keys: number;
+}
+
+/** A row of q is [heads, width], one of k and v [keyHeads, width]: each key head serves heads / keyHeads query heads in turn. */
+export interface AttentionShape {
+  heads: number;
+  keyHeads: number;
+  width: number;
+  scale: number;
+  /** The most keys that a query sees, itself included; 0 for all. */
+  window: number;
+}
+
 export interface Kernels extends Memory {
   readonly name: string;
   /** Calls only record what is to be done, in order; `read`, `readInto` and `adam` answer once it was done. */
@@ -104,6 +124,11 @@ export interface Kernels extends Memory {
     activation: Unary,
     accumulate: number,
   ): void;
+
+  /** out = x·wᵀ + bias, x [m, k], w [n, k], bias [n] or 0; each element sums its k products as four sums, l in sum l mod 4. */
+  project(x: Handle, w: Handle | FrozenMatrix, bias: Handle, out: Handle, m: number, k: number, n: number): void;
+  /** dx (+)= dy·w, dy [m, n], w [n, k]: the gradient of `project` with a frozen matrix. */
+  frozenGradient(dy: Handle, w: FrozenMatrix, dx: Handle, m: number, k: number, n: number, accumulate: boolean): void;
 
   /** out[i] = a[i] ∘ b[i mod period]; period is length, a row's width or 1. */
   binary(op: Binary, a: Handle, b: Handle, out: Handle, length: number, period: number): void;
@@ -195,6 +220,78 @@ export interface Kernels extends Memory {
     accumulate: number,
   ): void;
 
+  /** out = x·scale·gain with the row's scale = 1/√(mean x² + epsilon), which statistics [rows] receives. */
+  rmsNorm(x: Handle, gain: Handle, out: Handle, statistics: Handle, rows: number, width: number, epsilon: number): void;
+  rmsNormGradient(
+    x: Handle,
+    gain: Handle,
+    statistics: Handle,
+    dy: Handle,
+    dx: Handle,
+    dgain: Handle,
+    rows: number,
+    width: number,
+    accumulate: number,
+  ): void;
+  /**
+   * out (+)= x [rows, heads, width], element c of a head's first half and of its second turned as one point by an angle of the row: angles
+   * [rows, width] holds the cosines, then the sines. `inverse` turns back.
+   */
+  rotate(
+    x: Handle,
+    angles: Handle,
+    out: Handle,
+    rows: number,
+    heads: number,
+    width: number,
+    inverse: boolean,
+    accumulate: boolean,
+  ): void;
+  /** Causal attention of one sequence; log Σ exp of each score row goes to statistics [rows of q, heads]. */
+  attention(q: Handle, k: Handle, v: Handle, out: Handle, statistics: Handle, span: Span, shape: AttentionShape): void;
+  /** Adds to dq, dk and dv. */
+  attentionGradient(
+    q: Handle,
+    k: Handle,
+    v: Handle,
+    out: Handle,
+    statistics: Handle,
+    dout: Handle,
+    dq: Handle,
+    dk: Handle,
+    dv: Handle,
+    span: Span,
+    shape: AttentionShape,
+  ): void;
+  /**
+   * out [rows, 2] = log-probability of the target and entropy of softmax(x·tableᵀ), x [rows, width], table [vocabulary, width], by
+   * VOCABULARY_PART words at a time. statistics [rows, 4] is the provider's own.
+   */
+  tokenLogProbs(
+    x: Handle,
+    table: Handle | FrozenMatrix,
+    targets: Handle,
+    out: Handle,
+    statistics: Handle,
+    rows: number,
+    width: number,
+    vocabulary: number,
+  ): void;
+  /** Adds to dx and dtable, from y = out and dy [rows, 2]. */
+  tokenLogProbsGradient(
+    x: Handle,
+    table: Handle | FrozenMatrix,
+    targets: Handle,
+    y: Handle,
+    statistics: Handle,
+    dy: Handle,
+    dx: Handle,
+    dtable: Handle,
+    rows: number,
+    width: number,
+    vocabulary: number,
+  ): void;
+
   /**
    * Clips by global norm, steps, clears the gradients; returns the norm before clipping. A norm that is not finite leaves
    * weights and moments as they were. Moments below MOMENT_FLOOR become 0.
@@ -215,3 +312,7 @@ export interface Kernels extends Memory {
  */
 export const MOMENT_FLOOR = 1e-30;
 export const LAYER_NORM_EPSILON = 1e-5;
+/** Words of a vocabulary whose logits are made at a time: always the same, so that a row's sums are too. */
+export const VOCABULARY_PART = 512;
+/** Queries whose scores are made at a time. */
+export const ATTENTION_BLOCK = 32;

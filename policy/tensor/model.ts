@@ -1,7 +1,8 @@
+import { KeyValueCache } from "./cache.ts";
 import type { Handle, Kernels } from "./kernels.ts";
 import { parameterCount, sizeOf } from "./layout.ts";
 import { type Node, Tape } from "./tape.ts";
-import type { AdamOptions, Model, ParameterSpec, Tensor, Tensors } from "./tensors.ts";
+import type { AdamOptions, AttentionCache, Model, ParameterSpec, Tensor, Tensors } from "./tensors.ts";
 
 interface Optimiser {
   m: Float32Array;
@@ -130,6 +131,11 @@ export class KernelModel implements Model {
         );
     }
     return pending.length === 0 ? values : Promise.all(pending).then(() => values);
+  }
+
+  cache(layers: number, width: number): AttentionCache {
+    this.check("make a cache");
+    return new KeyValueCache(this.kernels, layers, width);
   }
 
   zeroGradients(): void {

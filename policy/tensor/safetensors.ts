@@ -4,7 +4,7 @@ import type { ParameterSpec } from "./tensors.ts";
 /**
  * Weights as safetensors (https://github.com/huggingface/safetensors): 8 bytes of header length, little-endian; a JSON header
  * { name: { dtype, shape, data_offsets }, "__metadata__": { key: text } }; then the data of all tensors without gaps. Data, never
- * code. We write and read float32.
+ * code. We write float32 and read the other floats of weights too.
  */
 
 /** A file that is refused: damaged, hostile or not what the layout expects. */
@@ -61,35 +61,62 @@ export function encodeSafetensors(
   return bytes;
 }
 
+/** Bytes of an element, by the names of the format: those of weights. */
+export const ELEMENT_BYTES = { F32: 4, F16: 2, BF16: 2 } as const;
+export type ElementType = keyof typeof ELEMENT_BYTES;
+
+/** Where a tensor lies: bytes begin … end of the data. */
+export interface TensorEntry {
+  name: string;
+  dtype: ElementType;
+  shape: readonly number[];
+  begin: number;
+  end: number;
+}
+
 /** Throws SafetensorsError, which says what was expected and what was found. */
 export function decodeSafetensors(bytes: Uint8Array, limits: Partial<SafetensorsLimits> = {}): Safetensors {
+  const { metadata, entries, dataAt } = safetensorsHeader((from, to) => bytes.subarray(from, to), bytes.length, limits);
+  const tensors: Safetensors["tensors"] = new Map();
+  for (const { name, dtype, shape, begin, end } of entries) {
+    if (dtype !== "F32") refuse(`${quote(name)} has dtype "${dtype}", expected F32`);
+    const values = new Float32Array((end - begin) / 4);
+    new Uint8Array(values.buffer).set(bytes.subarray(dataAt + begin, dataAt + end));
+    tensors.set(name, { shape, values });
+  }
+  return { metadata, tensors };
+}
+
+/** What a file of `size` bytes says of its tensors, in the order of their data, which begins at `dataAt`. Throws as `decodeSafetensors`. */
+export function safetensorsHeader(
+  slice: (from: number, to: number) => Uint8Array,
+  size: number,
+  limits: Partial<SafetensorsLimits> = {},
+): { metadata: Record<string, string>; entries: TensorEntry[]; dataAt: number } {
   const { maxHeaderBytes, maxTensors, maxDimensions } = { ...SAFETENSORS_LIMITS, ...limits };
-  if (bytes.length < 8) refuse(`expected at least 8 bytes, found ${bytes.length}`);
-  const declared = new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true);
+  if (size < 8) refuse(`expected at least 8 bytes, found ${size}`);
+  const start = slice(0, 8);
+  const declared = new DataView(start.buffer, start.byteOffset, 8).getBigUint64(0, true);
   if (declared > BigInt(maxHeaderBytes))
     refuse(`expected a header of at most ${maxHeaderBytes} bytes, found ${declared}`);
   const headerBytes = Number(declared);
-  if (headerBytes > bytes.length - 8) refuse(`the header says ${headerBytes} bytes, ${bytes.length - 8} follow`);
-  const header = parseHeader(bytes.subarray(8, 8 + headerBytes));
-  const data = bytes.subarray(8 + headerBytes);
+  if (headerBytes > size - 8) refuse(`the header says ${headerBytes} bytes, ${size - 8} follow`);
+  const dataAt = 8 + headerBytes;
+  const header = parseHeader(slice(8, dataAt));
+  const dataBytes = size - dataAt;
 
-  const entries = Object.entries(header).filter(([name]) => name !== METADATA);
-  if (entries.length > maxTensors) refuse(`expected at most ${maxTensors} tensors, found ${entries.length}`);
-  const found = entries.map(([name, entry]) => ({ name, ...readEntry(name, entry, maxDimensions) }));
-  found.sort((x, y) => x.begin - y.begin || x.end - y.end);
+  const named = Object.entries(header).filter(([name]) => name !== METADATA);
+  if (named.length > maxTensors) refuse(`expected at most ${maxTensors} tensors, found ${named.length}`);
+  const entries = named.map(([name, entry]) => ({ name, ...readEntry(name, entry, maxDimensions) }));
+  entries.sort((x, y) => x.begin - y.begin || x.end - y.end);
   let at = 0;
-  const tensors: Safetensors["tensors"] = new Map();
-  for (const { name, shape, begin, end } of found) {
+  for (const { name, begin, end } of entries) {
     if (begin !== at) refuse(`the data of ${quote(name)} begins at ${begin}, expected ${at}: no gaps, no overlaps`);
-    if (end > data.length)
-      refuse(`the data of ${quote(name)} ends at ${end}, the file has ${data.length} bytes of data`);
-    const values = new Float32Array((end - begin) / 4);
-    new Uint8Array(values.buffer).set(data.subarray(begin, end));
-    tensors.set(name, { shape, values });
+    if (end > dataBytes) refuse(`the data of ${quote(name)} ends at ${end}, the file has ${dataBytes} bytes of data`);
     at = end;
   }
-  if (at !== data.length) refuse(`the tensors end at byte ${at} of the data, the file has ${data.length}`);
-  return { metadata: readMetadata(header[METADATA]), tensors };
+  if (at !== dataBytes) refuse(`the tensors end at byte ${at} of the data, the file has ${dataBytes}`);
+  return { metadata: readMetadata(header[METADATA]), entries, dataAt };
 }
 
 /** The contiguous buffer of a layout from a file with just its tensors. Throws SafetensorsError when names or shapes differ. */
@@ -125,25 +152,24 @@ function parseHeader(bytes: Uint8Array): Record<string, unknown> {
   return header;
 }
 
-function readEntry(
-  name: string,
-  entry: unknown,
-  maxDimensions: number,
-): { shape: readonly number[]; begin: number; end: number } {
+function readEntry(name: string, entry: unknown, maxDimensions: number): Omit<TensorEntry, "name"> {
   if (!isRecord(entry)) return refuse(`the entry of ${quote(name)} is not an object`);
   const { dtype, shape, data_offsets: offsets } = entry;
-  if (dtype !== "F32") refuse(`${quote(name)} has dtype ${quote(String(dtype))}, expected F32`);
+  if (typeof dtype !== "string" || !Object.hasOwn(ELEMENT_BYTES, dtype)) {
+    return refuse(`${quote(name)} has dtype ${quote(String(dtype))}, expected F32, F16 or BF16`);
+  }
+  const type = dtype as ElementType;
   if (!isCounts(shape) || shape.length > maxDimensions) {
     return refuse(`the shape of ${quote(name)} must be at most ${maxDimensions} non-negative integers`);
   }
   if (!isCounts(offsets) || offsets.length !== 2)
     return refuse(`the data_offsets of ${quote(name)} must be two integers`);
   const [begin, end] = offsets;
-  const needed = 4 * shape.reduce((product, dimension) => product * dimension, 1);
+  const needed = ELEMENT_BYTES[type] * shape.reduce((product, dimension) => product * dimension, 1);
   if (end - begin !== needed) {
     refuse(`${quote(name)} [${shape.join(", ")}] needs ${needed} bytes, its data_offsets span ${end - begin}`);
   }
-  return { shape, begin, end };
+  return { dtype: type, shape, begin, end };
 }
 
 function readMetadata(value: unknown): Record<string, string> {

@@ -1,7 +1,9 @@
+import { KeyValueCache } from "./cache.ts";
+import { FrozenMatrix } from "./frozen.ts";
 import * as gradients from "./gradients.ts";
-import { BINARY, type Binary, type Handle, type Kernels, UNARY, type Unary } from "./kernels.ts";
+import { type AttentionShape, BINARY, type Binary, type Handle, type Kernels, UNARY, type Unary } from "./kernels.ts";
 import { sizeOf } from "./layout.ts";
-import type { Activation, Indices, Tensor, Tensors } from "./tensors.ts";
+import type { Activation, AttentionOptions, Indices, Tensor, Tensors } from "./tensors.ts";
 
 /** Adds to the gradients of a node's operands, given its own. */
 export type Gradient = (kernels: Kernels, node: Node) => void;
@@ -34,6 +36,9 @@ export class Node implements Tensor {
   offsets: IndexList | null = null;
   extra: Handle = 0;
   parts: readonly Node[] = [];
+  attends: AttentionShape | null = null;
+  frozen: FrozenMatrix | null = null;
+  body: ((a: Tensor) => Tensor) | null = null;
 
   constructor(tape: Tape) {
     this.tape = tape;
@@ -112,7 +117,12 @@ export class Tape implements Tensors {
     this.kernels.fill(one, 1, 1);
     if (root.grad === 0) root.grad = one;
     else this.kernels.accumulate(one, root.grad, 1); // the loss is itself a parameter
-    for (let i = this.nodeCount - 1; i >= 0; i--) {
+    this.backwardTo(0);
+  }
+
+  /** Through the newest nodes down to this one. */
+  private backwardTo(first: number): void {
+    for (let i = this.nodeCount - 1; i >= first; i--) {
       const node = this.nodes[i];
       if (node.gradient !== null && node.grad !== 0) node.gradient(this.kernels, node);
     }
@@ -148,6 +158,14 @@ export class Tape implements Tensors {
     node.needsGradient = this.recording && (a.needsGradient || b.needsGradient);
     node.gradient = node.needsGradient ? gradient : null;
     return node;
+  }
+
+  /** The third operand of a result. */
+  private alsoNeeds(node: Node, c: Node | null, gradient: Gradient): void {
+    node.c = c;
+    if (!c?.needsGradient || !this.recording) return;
+    node.needsGradient = true;
+    node.gradient = gradient;
   }
 
   /** [m, n], or the array that this place of the run had last time when it says the same. */
@@ -260,11 +278,7 @@ export class Tape implements Tensors {
     if (code === undefined) throw new TypeError(`Unknown activation "${activation}"`);
     const shape = a.shape.length === 2 ? this.matrix(m, n) : [...a.shape.slice(0, -1), n];
     const node = this.result(shape, m * n, gradients.linear, a, weight);
-    node.c = bias;
-    if (bias?.needsGradient && this.recording) {
-      node.needsGradient = true;
-      node.gradient = gradients.linear;
-    }
+    this.alsoNeeds(node, bias, gradients.linear);
     node.m = m;
     node.k = k;
     node.n = n;
@@ -273,6 +287,30 @@ export class Tape implements Tensors {
     node.op = apart ? UNARY.none : code;
     this.kernels.linear(a.value, weight.value, bias === null ? 0 : bias.value, node.value, m, k, n, node.op as Unary);
     return apart ? this.unary(code, node, 0, 0) : node;
+  }
+
+  project(x: Tensor, w: Tensor | FrozenMatrix, b?: Tensor): Tensor {
+    const a = this.own(x);
+    const weight = w instanceof FrozenMatrix ? null : this.own(w);
+    const bias = b === undefined ? null : this.own(b);
+    const [n, k] = this.checkRows("project", a, w, weight);
+    if (bias !== null && (bias.size !== n || bias.shape.length !== 1)) throw shapeError("project", `b [${n}]`, bias);
+    const m = a.shape[0];
+    const node = this.result(this.matrix(m, n), m * n, gradients.project, a, weight ?? a);
+    this.alsoNeeds(node, bias, gradients.project);
+    node.frozen = w instanceof FrozenMatrix ? w : null;
+    node.m = m;
+    node.k = k;
+    node.n = n;
+    this.kernels.project(a.value, node.frozen ?? node.b.value, bias === null ? 0 : bias.value, node.value, m, k, n);
+    return node;
+  }
+
+  /** x [B, I] and w [O, I], which may be frozen → [O, I] */
+  private checkRows(name: string, x: Node, w: Tensor | FrozenMatrix, weight: Node | null): readonly number[] {
+    const shape = w instanceof FrozenMatrix ? [w.rows, w.width] : weight!.shape;
+    if (x.shape.length === 2 && shape.length === 2 && x.shape[1] === shape[1]) return shape;
+    throw shapeError(name, `x [B, I] for w [${shape.join(", ")}], which is [O, I]`, x);
   }
 
   // Elementwise.
@@ -390,6 +428,48 @@ export class Tape implements Tensors {
     const x = this.own(a);
     if (sizeOf(shape) !== x.size) throw shapeError("reshape", `the size of [${shape.join(", ")}]`, x);
     return this.view(x, shape, gradients.reshape);
+  }
+
+  section(a: Tensor, body: (a: Tensor) => Tensor, recompute: boolean): Tensor {
+    const x = this.own(a);
+    const { recording } = this;
+    if (recording && !recompute) return body(x);
+    const node = this.result(x.shape, x.size, gradients.section, x);
+    node.body = body;
+    if (recording) {
+      node.needsGradient = true; // body has parameters
+      node.gradient = gradients.section;
+    }
+    this.recording = false;
+    this.apart(() => {
+      const y = this.own(body(x));
+      if (y.size !== x.size) throw shapesError("compute a section", "the shape of what goes in to come out", x, y);
+      this.kernels.unary(UNARY.none, y.value, node.value, x.size, 0, 0);
+    });
+    this.recording = recording;
+    return node;
+  }
+
+  /** The gradient of a section: its body again, recorded this time. `target` is where that of what went in goes, or 0. */
+  sectionGradient(node: Node, target: Handle): void {
+    const { a } = node;
+    this.apart((first) => {
+      const x = this.view(a, a.shape, null);
+      x.needsGradient = a.needsGradient;
+      this.own(node.body!(x)).grad = node.grad;
+      this.backwardTo(first);
+      if (target !== 0 && x.grad !== 0) this.kernels.accumulate(x.grad, target, a.size);
+    });
+  }
+
+  /** Gives back all memory and nodes that are taken meanwhile. */
+  private apart(run: (firstNode: number) => void): void {
+    const mark = this.kernels.mark();
+    const { nodeCount, listCount } = this;
+    run(nodeCount);
+    this.nodeCount = nodeCount;
+    this.listCount = listCount;
+    this.kernels.release(mark);
   }
 
   detach(a: Tensor): Tensor {
@@ -561,15 +641,115 @@ export class Tape implements Tensors {
       if (row.shape.length !== 1 || row.size !== width) throw shapesError("layerNorm", "[…, D] and rows [D]", x, row);
     }
     const node = this.result(x.shape, x.size, gradients.layerNorm, x, g);
-    node.c = b;
-    if (b.needsGradient && this.recording) {
-      node.needsGradient = true;
-      node.gradient = gradients.layerNorm;
-    }
+    this.alsoNeeds(node, b, gradients.layerNorm);
     node.m = width === 0 ? 0 : x.size / width;
     node.n = width;
     node.extra = this.kernels.scratch(2 * node.m);
     this.kernels.layerNorm(x.value, g.value, b.value, node.value, node.extra, node.m, width);
+    return node;
+  }
+
+  // Of language models.
+
+  rmsNorm(a: Tensor, gain: Tensor, epsilon: number): Tensor {
+    const x = this.own(a);
+    const g = this.own(gain);
+    const width = g.size;
+    if (g.shape.length !== 1 || x.shape[x.shape.length - 1] !== width) {
+      throw shapesError("rmsNorm", "[…, D] and a row [D]", x, g);
+    }
+    const node = this.result(x.shape, x.size, gradients.rmsNorm, x, g);
+    node.m = width === 0 ? 0 : x.size / width;
+    node.n = width;
+    node.extra = this.kernels.scratch(node.m);
+    this.kernels.rmsNorm(x.value, g.value, node.value, node.extra, node.m, width, epsilon);
+    return node;
+  }
+
+  rotate(a: Tensor, angles: Tensor): Tensor {
+    const x = this.own(a);
+    const turns = this.own(angles);
+    const [rows, width] = turns.shape;
+    if (
+      x.shape.length !== 2 ||
+      turns.shape.length !== 2 ||
+      width % 2 !== 0 ||
+      x.shape[0] !== rows ||
+      x.shape[1] % width !== 0
+    ) {
+      throw shapesError("rotate", "[N, heads · D] and angles [N, D] for an even D", x, turns);
+    }
+    const node = this.result(x.shape, x.size, gradients.rotate, x);
+    node.b = turns;
+    node.m = rows;
+    node.k = x.shape[1] / width;
+    node.n = width;
+    this.kernels.rotate(x.value, turns.value, node.value, rows, node.k, width, false, false);
+    return node;
+  }
+
+  attention(q: Tensor, k: Tensor, v: Tensor, offsets: Indices, options: AttentionOptions): Tensor {
+    const [a, b, c] = [this.own(q), this.own(k), this.own(v)];
+    const { heads, keyHeads, window = 0, caches, layer = 0 } = options;
+    const width = a.shape[1] / heads;
+    if (a.shape.length !== 2 || !Number.isInteger(width) || !Number.isInteger(heads / keyHeads)) {
+      throw shapeError("attend", `queries [N, ${heads} heads · D] and a number of heads that ${keyHeads} divides`, a);
+    }
+    for (const x of [b, c]) {
+      if (!sameShape(x.shape, [a.shape[0], keyHeads * width])) {
+        throw shapeError("attend", `keys and values [${a.shape[0]}, ${keyHeads} · ${width}]`, x);
+      }
+    }
+    const ends = this.list(offsets);
+    const sequences = this.checkOffsets("attend", ends, a.shape[0]);
+    const node = this.result(a.shape, a.size, gradients.attention, a, b);
+    this.alsoNeeds(node, c, gradients.attention);
+    node.offsets = ends;
+    node.extra = this.kernels.scratch(a.shape[0] * heads);
+    node.attends = { heads, keyHeads, width, window, scale: options.scale ?? 1 / Math.sqrt(width) };
+    if (caches === undefined) {
+      for (const span of gradients.spansOf(ends.values)) {
+        this.kernels.attention(a.value, b.value, c.value, node.value, node.extra, span, node.attends);
+      }
+      return node;
+    }
+    if (node.needsGradient) throw new TypeError("Cannot attend to a cache while gradients are recorded");
+    if (caches.length !== sequences) {
+      throw new RangeError(
+        `Cannot attend: expected one cache for each of ${sequences} sequences, found ${caches.length}`,
+      );
+    }
+    for (const { queryAt, queries, sequence } of gradients.spansOf(ends.values)) {
+      const cache = caches[sequence];
+      if (!(cache instanceof KeyValueCache)) throw new TypeError("Cannot attend: expected caches that a model made");
+      cache.write(layer, b.value, c.value, queryAt, b.shape[0], queries);
+      const { keys, values } = cache.layer(layer);
+      const span = { queryAt, queries, keyAt: 0, keys: cache.length + queries };
+      this.kernels.attention(a.value, keys, values, node.value, node.extra, span, node.attends);
+    }
+    return node;
+  }
+
+  tokenLogProbs(x: Tensor, table: Tensor | FrozenMatrix, targets: Indices): Tensor {
+    const a = this.own(x);
+    const words = table instanceof FrozenMatrix ? null : this.own(table);
+    const index = this.list(targets);
+    const [n, k] = this.checkRows("take token log-probabilities", a, table, words);
+    const rows = a.shape[0];
+    if (index.length !== rows || (rows > 0 && index.largest >= n)) {
+      throw new RangeError(
+        `Cannot take token log-probabilities: expected a target below ${n} for each of ${rows} rows, found ${index.length} up to ${index.largest}`,
+      );
+    }
+    const node = this.result(this.matrix(rows, 2), 2 * rows, gradients.tokenLogProbs, a, words ?? a);
+    node.frozen = table instanceof FrozenMatrix ? table : null;
+    node.index = index;
+    node.m = rows;
+    node.k = k;
+    node.n = n;
+    node.extra = this.kernels.scratch(4 * rows);
+    const { value, extra } = node;
+    this.kernels.tokenLogProbs(a.value, node.frozen ?? node.b.value, index.handle, value, extra, rows, k, n);
     return node;
   }
 }

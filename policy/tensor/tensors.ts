@@ -5,6 +5,8 @@
  * B = rows, N = candidates or items, D = features; `offsets` are ragged: item range of row i is offsets[i] … offsets[i+1].
  */
 
+import type { FrozenMatrix } from "./frozen.ts";
+
 export interface Tensor {
   readonly shape: readonly number[];
   readonly size: number;
@@ -13,6 +15,32 @@ export interface Tensor {
 /** Integers for indexing, uploaded once. */
 export interface Indices {
   readonly length: number;
+}
+
+/** Keys and values of one sequence, kept between runs of a model. Lives until `dispose`. */
+export interface AttentionCache {
+  /** Rows that are kept. */
+  readonly length: number;
+  /** Makes room for this many rows in all. Not within a run. */
+  reserve(rows: number): void;
+  /** Counts in the rows that a run has appended in each layer. */
+  advance(rows: number): void;
+  /** Forgets all rows from this one on. */
+  truncate(rows: number): void;
+  dispose(): void;
+}
+
+export interface AttentionOptions {
+  heads: number;
+  /** Divides heads: so many query heads in turn share a key head. */
+  keyHeads: number;
+  /** Of the scores; 1/√D by default. */
+  scale?: number;
+  /** The most rows that a query sees, its own included; all by default. */
+  window?: number;
+  caches?: readonly AttentionCache[];
+  /** Of the caches. */
+  layer?: number;
 }
 
 export type Activation = "none" | "tanh" | "relu" | "gelu" | "silu" | "sigmoid";
@@ -28,6 +56,9 @@ export interface Tensors {
   matmul(a: Tensor, b: Tensor, options?: { transposeA?: boolean; transposeB?: boolean }): Tensor;
   /** activation(x·w + b), fused: x [B, I], w [I, O], b [O]. */
   linear(x: Tensor, w: Tensor, b?: Tensor, activation?: Activation): Tensor;
+
+  /** x·wᵀ + b: x [B, I], w [O, I], b [O]. Weights with a row for each output, as checkpoints of language models have them. */
+  project(x: Tensor, w: Tensor | FrozenMatrix, b?: Tensor): Tensor;
 
   /** Elementwise on equal shapes; the second operand may also be a row [D] or a scalar [1]. */
   add(a: Tensor, b: Tensor): Tensor;
@@ -69,6 +100,30 @@ export interface Tensors {
   /** Over the last dimension. */
   softmax(a: Tensor): Tensor;
   layerNorm(a: Tensor, gain: Tensor, bias: Tensor): Tensor;
+
+  /** x / √(mean x² + epsilon) · gain over the last dimension, gain [D] (Zhang & Sennrich 2019). */
+  rmsNorm(a: Tensor, gain: Tensor, epsilon: number): Tensor;
+  /**
+   * Rotary positions (Su et al. 2021): a [N, heads · D], angles [N, D] the cosines of a row's D/2 angles, then their sines. Element c of a
+   * head's first half and of its second turn together.
+   */
+  rotate(a: Tensor, angles: Tensor): Tensor;
+  /**
+   * Causal attention within each sequence, with no padding: q [N, heads · D], k and v [N, keyHeads · D], sequence s the rows
+   * offsets[s] … offsets[s+1]. With caches (forward only) its k and v are appended to caches[s], and its queries see all that is in there.
+   */
+  attention(q: Tensor, k: Tensor, v: Tensor, offsets: Indices, options: AttentionOptions): Tensor;
+  /**
+   * Log-probability of each row's target, and entropy, of softmax(x·tableᵀ): x [N, D], table [V, D] → [N, 2]. The logits lie in memory for a few
+   * hundred words and rows at a time only.
+   */
+  tokenLogProbs(x: Tensor, table: Tensor | FrozenMatrix, targets: Indices): Tensor;
+
+  /**
+   * A part of a computation, from a to a tensor of the same shape, whose memory is given back when it is done. While gradients are recorded that
+   * is so only with `recompute`: then `body` runs again for the gradient. It may use parameters, inputs and what it is given, no other tensors.
+   */
+  section(a: Tensor, body: (a: Tensor) => Tensor, recompute: boolean): Tensor;
 
   /** Stops gradients. */
   detach(a: Tensor): Tensor;
@@ -116,6 +171,8 @@ export interface Model {
   differentiate<K extends string>(
     body: (t: Tensors) => { loss: Tensor } & Record<K, Tensor>,
   ): Record<K | "loss", Float32Array> | Promise<Record<K | "loss", Float32Array>>;
+  /** An empty cache for sequences whose keys have this width. Of this model's memory. */
+  cache(layers: number, width: number): AttentionCache;
   zeroGradients(): void;
   /** A copy of the gradient buffer; and its replacement (data-parallel workers sum elsewhere). */
   gradients(): Float32Array | Promise<Float32Array>;

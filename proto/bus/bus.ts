@@ -51,9 +51,13 @@ export interface PullOptions {
   stream: string;
   /** Name of the durable consumer; all that use the same name share the messages. */
   durable: string;
+  /** Only messages on subjects that match. The durables of a work queue must not overlap. Default: all. */
+  subject?: string;
   /** A delivery neither acknowledged nor extended for this long is delivered again. */
   ackWaitMs: number;
   maxAckPending: number;
+  /** A durable that is there stays as it is: for those who create it so that others may use it. */
+  keep?: boolean;
   /** The only user of this durable has restarted: whatever its predecessor held unacknowledged is delivered again at once. For work queues. */
   restart?: boolean;
 }
@@ -122,7 +126,8 @@ export interface Bus {
   purge(stream: string, subject?: string): Promise<number>;
   /** Messages and bytes stored, and how many of them are out with consumers unacknowledged. */
   streamState(stream: string): Promise<{ messages: number; bytes: number; pending: number }>;
-  keyValue(bucket: string, options?: { ttlMs?: number; history?: number }): Promise<KeyValue>;
+  /** `keep`: a bucket that is there keeps its time to live. */
+  keyValue(bucket: string, options?: { ttlMs?: number; history?: number; keep?: boolean }): Promise<KeyValue>;
   objects(bucket: string): Promise<ObjectStore>;
   /** Throws RequestTimeoutError past the deadline, NoResponderError at once when nobody serves the subject, RemoteError when the handler threw. */
   request(subject: string, data: Uint8Array, options: { timeoutMs: number; signal?: AbortSignal }): Promise<Uint8Array>;

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Bus, Delivery, KeyValueEntry, Puller, StreamOptions } from "./bus.ts";
+import type { Bus, Delivery, KeyValueEntry, Puller, PullOptions, StreamOptions } from "./bus.ts";
 import {
   BusClosedError,
   KeyConflictError,
@@ -54,8 +54,8 @@ export function busConformance(name: string, connect: () => Promise<Bus>): void 
     const send = (subject: string, body: string, id?: string) =>
       bus.publish(subject, bytes(body), { id, timeoutMs: PATIENCE_MS });
 
-    const open = (stream: string, { ackWaitMs = 30_000, maxAckPending = 1_000, durable = "workers", via = bus } = {}) =>
-      via.puller({ stream, durable, ackWaitMs, maxAckPending });
+    const open = (stream: string, { via = bus, ...options }: Partial<PullOptions> & { via?: Bus } = {}) =>
+      via.puller({ stream, durable: "workers", ackWaitMs: 30_000, maxAckPending: 1_000, ...options });
 
     async function take(puller: Puller, count: number): Promise<Delivery[]> {
       const taken: Delivery[] = [];
@@ -278,10 +278,31 @@ export function busConformance(name: string, connect: () => Promise<Bus>): void 
         expect(await bus.streamState(stream)).toMatchObject({ messages: 1, pending: 0 });
       });
 
-      test("a work queue has one durable, and says so to the second", async () => {
+      test("the durables of a work queue must not overlap, and the second is told so", async () => {
         const stream = await newStream();
         await open(stream);
         await expect(open(stream, { durable: "second" })).rejects.toThrow(/second.*[Ss]hare that one/);
+      });
+
+      test("durables of a work queue that take different subjects get their own messages only", async () => {
+        const stream = await newStream();
+        const [large, small] = await Promise.all(
+          ["large", "small"].map((size) => open(stream, { durable: size, subject: `${stream}.${size}.*` })),
+        );
+        for (const size of ["small", "large", "other"]) await send(`${stream}.${size}.x`, size);
+        expect(text((await take(large!, 1))[0]!.data)).toBe("large");
+        expect(text((await take(small!, 1))[0]!.data)).toBe("small");
+        expect(await small!.next(1, 0)).toEqual([]);
+      });
+
+      test("a durable that is there stays as it is for whoever asks to keep it", async () => {
+        const stream = await newStream();
+        const puller = await open(stream, { maxAckPending: 1 });
+        await (await open(stream, { maxAckPending: 1_000, keep: true })).close();
+        await send(`${stream}.x`, "one");
+        await send(`${stream}.x`, "two");
+        await take(puller, 1);
+        expect(await puller.next(1, 0)).toEqual([]);
       });
 
       test("several pullers of one durable share its messages", async () => {

@@ -18,6 +18,18 @@ export class KeyConflictError extends Error {
   }
 }
 
+/** The bucket is not there, and this role may not create it: it may be, later. */
+export class AbsentBucketError extends Error {
+  override readonly name = "AbsentBucketError";
+
+  constructor(bucket: string, options?: ErrorOptions) {
+    super(
+      `There is no bucket '${bucket}', and this role may not create it. Start the learner of its run first, or check the run's name.`,
+      options,
+    );
+  }
+}
+
 /** Nobody answered in time. The other side may or may not have done the work. */
 export class RequestTimeoutError extends Error {
   override readonly name = "RequestTimeoutError";

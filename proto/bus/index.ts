@@ -5,6 +5,7 @@ import { connectNats } from "./nats.ts";
 
 export type * from "./bus.ts";
 export {
+  AbsentBucketError,
   BrokerTimeoutError,
   BusClosedError,
   ConnectError,

@@ -1,6 +1,6 @@
 import type { Delivery, Puller, PullOptions, StreamOptions } from "./bus.ts";
 import { BusClosedError, MessageTooLargeError, StreamFullTimeoutError } from "./errors.ts";
-import { subjectMatches } from "./names.ts";
+import { patternsOverlap, subjectMatches } from "./names.ts";
 import { background } from "./timers.ts";
 
 interface Stored {
@@ -118,11 +118,20 @@ export class MemoryStream {
       this.#consumers.delete(options.durable);
     }
     let consumer = this.#consumers.get(options.durable);
+    if (consumer && options.keep) return consumer;
     if (!consumer) {
-      const other = this.#consumers.keys().next().value;
-      if (this.options.retention === "workqueue" && other !== undefined) {
+      const others = this.options.retention === "workqueue" ? [...this.#consumers] : [];
+      const other = others.find(
+        ([
+          ,
+          {
+            options: { subject = ">" },
+          },
+        ]) => patternsOverlap(subject, options.subject ?? ">"),
+      );
+      if (other) {
         throw new Error(
-          `Cannot create durable '${options.durable}' on work queue '${options.stream}': it already has the durable '${other}', and a work queue has one. Share that one.`,
+          `Cannot create durable '${options.durable}' on work queue '${options.stream}': its durable '${other[0]}' takes the same messages. The durables of a work queue must not overlap: share that one, or pull from other subjects.`,
         );
       }
       consumer = new MemoryConsumer(this, options);
@@ -251,11 +260,16 @@ class MemoryConsumer {
       batch.push(this.#deliver(sequence));
     }
     while (batch.length < max && this.#outstanding.size < this.options.maxAckPending) {
-      while (this.#cursor <= this.#stream.lastSequence && !this.#stream.messages.has(this.#cursor)) this.#cursor++;
+      while (this.#cursor <= this.#stream.lastSequence && !this.#concerns(this.#cursor)) this.#cursor++;
       if (this.#cursor > this.#stream.lastSequence) break;
       batch.push(this.#deliver(this.#cursor++));
     }
     return batch;
+  }
+
+  #concerns(sequence: number): boolean {
+    const message = this.#stream.messages.get(sequence);
+    return message !== undefined && subjectMatches(this.options.subject ?? ">", message.subject);
   }
 
   #deliver(sequence: number): Delivery {

@@ -102,15 +102,16 @@ class MemoryBus implements Bus {
     return { messages: messages.size, bytes, pending };
   }
 
-  async keyValue(bucket: string, options: { ttlMs?: number; history?: number } = {}): Promise<KeyValue> {
+  async keyValue(
+    bucket: string,
+    { ttlMs, keep }: { ttlMs?: number; history?: number; keep?: boolean } = {},
+  ): Promise<KeyValue> {
     this.#open(`open bucket '${bucket}'`);
     checkName("bucket", bucket);
-    let entries = this.#broker.buckets.get(bucket);
-    if (!entries) {
-      entries = new MemoryKeyValue(bucket);
-      this.#broker.buckets.set(bucket, entries);
-    }
-    if (options.ttlMs !== undefined) entries.ttlMs = options.ttlMs;
+    const existing = this.#broker.buckets.get(bucket);
+    const entries = existing ?? new MemoryKeyValue(bucket);
+    this.#broker.buckets.set(bucket, entries);
+    if (ttlMs !== undefined && !(keep && existing)) entries.ttlMs = ttlMs;
     return entries.view(this.#closed.signal);
   }
 

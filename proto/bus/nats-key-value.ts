@@ -7,7 +7,7 @@ import { headers as newHeaders } from "@nats-io/nats-core";
 import type { ObjectInfo, ObjectStore as Objects } from "@nats-io/obj";
 import { Objm } from "@nats-io/obj";
 import type { KeyValue, KeyValueEntry, ObjectStore } from "./bus.ts";
-import { immutableObjectError, KeyConflictError, NotPermittedError } from "./errors.ts";
+import { AbsentBucketError, immutableObjectError, KeyConflictError, NotPermittedError } from "./errors.ts";
 import { Feed } from "./feed.ts";
 import { checkKey, checkPattern, subjectMatches } from "./names.ts";
 import type { NatsLink } from "./nats-link.ts";
@@ -17,6 +17,7 @@ import { background, backoffMs, sleep } from "./timers.ts";
 export interface BucketOptions {
   ttlMs?: number;
   history?: number;
+  keep?: boolean;
   replicas: number;
 }
 
@@ -31,7 +32,7 @@ export class NatsKeyValue implements KeyValue {
   readonly #ttlMs: number | undefined;
 
   static async open(link: NatsLink, jetstream: JetStreamClient, bucket: string, options: BucketOptions) {
-    const { ttlMs, history = 1, replicas } = options;
+    const { ttlMs, history = 1, keep, replicas } = options;
     return openBucket(link, bucket, async () => {
       // Copies may answer direct reads with what was true a moment ago.
       const kv = await new Kvm(jetstream).create(bucket, {
@@ -41,7 +42,7 @@ export class NatsKeyValue implements KeyValue {
         allow_direct: replicas === 1,
       });
       const { config } = (await kv.status()).streamInfo;
-      const maxAge = ttlMs === undefined ? config.max_age : ttlMs * 1_000_000;
+      const maxAge = ttlMs === undefined || keep ? config.max_age : ttlMs * 1_000_000;
       // Whoever came first may have known nothing of copies.
       const copies = Math.max(replicas, config.num_replicas);
       if (maxAge !== config.max_age || history > config.max_msgs_per_subject || copies > config.num_replicas) {
@@ -209,17 +210,21 @@ export class NatsKeyValue implements KeyValue {
   /** For roles that may not create consumers. Changes between two looks show as the last of them. */
   async #look(pattern: string, signal: AbortSignal, take: (entry: KeyValueEntry) => void): Promise<void> {
     const seen = new Map<string, number>();
-    while (!signal.aborted) {
+    const look = async () => {
+      const keys = /[*>]/.test(pattern) ? (await this.keys()).filter((key) => subjectMatches(pattern, key)) : [pattern];
+      for (const key of new Set([...keys, ...seen.keys()])) {
+        const entry = await this.#latest(key);
+        if (!entry || entry.revision === seen.get(key)) continue;
+        seen.set(key, entry.revision);
+        take(entry);
+      }
+    };
+    for (let looked = -1; !signal.aborted; ) {
       try {
-        const keys = /[*>]/.test(pattern)
-          ? (await this.keys()).filter((key) => subjectMatches(pattern, key))
-          : [pattern];
-        for (const key of new Set([...keys, ...seen.keys()])) {
-          const entry = await this.#latest(key);
-          if (!entry || entry.revision === seen.get(key)) continue;
-          seen.set(key, entry.revision);
-          take(entry);
-        }
+        // One question tells whether there is anything new: a bucket may hold thousands of keys.
+        const { last_seq } = (await this.#kv.status()).streamInfo.state;
+        if (last_seq !== looked) await look();
+        looked = last_seq;
       } catch {
         // The broker is away: look again.
       }
@@ -329,10 +334,7 @@ async function openBucket<T>(link: NatsLink, bucket: string, open: () => Promise
     });
   } catch (cause) {
     if (!isAbsent) throw cause;
-    throw new Error(
-      `There is no bucket '${bucket}', and this role may not create it. Start the learner of its run first, or check the run's name.`,
-      { cause },
-    );
+    throw new AbsentBucketError(bucket, { cause });
   }
 }
 

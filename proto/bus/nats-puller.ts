@@ -151,9 +151,10 @@ export class NatsPuller implements Puller {
   }
 
   async #ensureDurable(timeoutMs: number): Promise<void> {
-    const { stream, durable, ackWaitMs, maxAckPending } = this.#options;
+    const { stream, durable, subject, ackWaitMs, maxAckPending, keep } = this.#options;
     const config = {
       durable_name: durable,
+      filter_subject: subject,
       ack_policy: "explicit",
       ack_wait: ackWaitMs * 1_000_000,
       deliver_policy: "all",
@@ -161,11 +162,24 @@ export class NatsPuller implements Puller {
       max_waiting: MAX_WAITING,
       replay_policy: "instant",
     };
+    if (keep && (await this.#isThere(timeoutMs))) return;
     try {
       await this.#link.api(`CONSUMER.DURABLE.CREATE.${stream}.${durable}`, { stream_name: stream, config }, timeoutMs);
     } catch (error) {
       if (forbiddenSubject(error) === undefined) throw error;
-      await this.#link.api(`CONSUMER.INFO.${stream}.${durable}`, {}, timeoutMs); // who may not create it uses the one there is
+      if (await this.#isThere(timeoutMs)) return; // who may not create it uses the one there is
+      throw new NoAnswer("timeout"); // and waits for the one who may
+    }
+  }
+
+  async #isThere(timeoutMs: number): Promise<boolean> {
+    const { stream, durable } = this.#options;
+    try {
+      await this.#link.api(`CONSUMER.INFO.${stream}.${durable}`, {}, timeoutMs);
+      return true;
+    } catch (error) {
+      if (error instanceof BrokerError && error.code === CONSUMER_NOT_FOUND) return false;
+      throw error;
     }
   }
 }

@@ -157,7 +157,10 @@ class NatsBus implements Bus {
       };
     } catch (cause) {
       if (!(cause instanceof BrokerError)) throw cause;
-      const hint = cause.code === 10099 || cause.code === 10100 ? " A work queue has one durable: share that one." : "";
+      const hint =
+        cause.code === 10099 || cause.code === 10100
+          ? " The durables of a work queue must not overlap: share that one, or pull from other subjects."
+          : "";
       throw new Error(
         `Cannot create durable '${options.durable}' of stream '${options.stream}': ${cause.message}.${hint}`,
         { cause },
@@ -202,7 +205,10 @@ class NatsBus implements Bus {
     return { messages, bytes, pending };
   }
 
-  async keyValue(bucket: string, options: { ttlMs?: number; history?: number } = {}): Promise<KeyValue> {
+  async keyValue(
+    bucket: string,
+    options: { ttlMs?: number; history?: number; keep?: boolean } = {},
+  ): Promise<KeyValue> {
     this.#open(`open bucket '${bucket}'`);
     checkName("bucket", bucket);
     return NatsKeyValue.open(this.#link, this.#jetstream, bucket, { ...options, replicas: this.#replicas });

@@ -1,5 +1,5 @@
 /** Trajectories of every kind for tests and benchmarks: all deterministic given their arguments. */
-import type { Lineage, Outcome, Steps, Trajectory } from "../trajectory.ts";
+import type { Lineage, Outcome, Steps, TokenColumn, Trajectory } from "../trajectory.ts";
 
 /** A small seeded generator of numbers in [0, 1) (mulberry32). */
 export function seeded(seed: number): () => number {
@@ -67,6 +67,38 @@ export function textTrajectory(count = 50, seed = 1): Trajectory {
   };
   return withOutcome(steps, "finished", true);
 }
+
+/** The same played by a language model: its commands in words, each with the tokens of the answer it was read from. */
+export function languageTrajectory(count = 50, seed = 1): Trajectory {
+  const played = textTrajectory(count, seed);
+  const { actions, admissible, strings } = played.steps!;
+  const random = seeded(seed + 1);
+  const said = Uint32Array.from({ length: count }, (_, t) =>
+    actions.type === "choice" ? admissible!.index[admissible!.offsets[t]! + actions.values[t]!]! : 0,
+  );
+  const tokens = answers(
+    Array.from(said, (index) => 2 + strings[index]!.length / 4),
+    random,
+  );
+  const steps: Steps = { ...played.steps!, actions: { type: "text", index: said }, tokens, logProbs: sums(tokens) };
+  return { ...played, steps };
+}
+
+function answers(lengths: readonly number[], random: () => number): TokenColumn {
+  const offsets = new Uint32Array(lengths.length + 1);
+  for (const [t, length] of lengths.entries()) offsets[t + 1] = offsets[t]! + Math.max(1, Math.floor(length));
+  const count = offsets[lengths.length]!;
+  return {
+    offsets,
+    values: Int32Array.from({ length: count }, () => Math.floor(random() * 150_000)),
+    logProbs: Float32Array.from({ length: count }, () => Math.log(1 - random())),
+  };
+}
+
+const sums = ({ offsets, logProbs }: TokenColumn) =>
+  Float32Array.from({ length: offsets.length - 1 }, (_, t) =>
+    logProbs.subarray(offsets[t], offsets[t + 1]).reduce((sum, each) => sum + each, 0),
+  );
 
 /** An episode of cart-pole: four numbers observed, two actions, reward 1 a step. */
 export function vectorTrajectory(count = 500, seed = 1): Trajectory {
@@ -157,6 +189,12 @@ export function randomTrajectory(seed: number): Trajectory {
     steps.actions = { type: "choice", values };
   } else if (kind === 3) {
     steps.actions = { type: "choice", values: Int32Array.from({ length: count }, () => int(1000)) };
+  } else if (flip()) {
+    steps.tokens = answers(
+      Array.from({ length: count }, () => 1 + int(30)),
+      random,
+    );
+    steps.logProbs = sums(steps.tokens);
   }
   const trajectory = withOutcome(steps, flip() ? "finished" : "truncated", [undefined, true, false][int(3)]);
   return { ...trajectory, lineage };

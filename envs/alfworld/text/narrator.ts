@@ -1,5 +1,6 @@
 import type { Domain } from "../pddl/domain.ts";
 import type { FactList } from "../pddl/relation.ts";
+import { type Texts, textAt } from "../texts.ts";
 import { type Entity, type Expression, evaluate, onlyVariable } from "./expression.ts";
 import type { Grammar } from "./grammar.ts";
 import { Hierarchy } from "./hierarchy.ts";
@@ -11,17 +12,21 @@ export const TRUE = 1;
 export const TOLD = 2;
 export const DENIED = 4;
 
-/** What a narrator must know of a game. */
+/** What a narrator must know of a game; plain data. */
 export interface Scenery {
-  /** The type of each object. */
+  /** Ids of the objects, sorted. */
+  ids: Texts;
+  /** The name of each object as players see it; empty where it is the id. */
+  names: Texts;
   types: readonly string[];
-  /** The name of each object as players see it; undefined where it is the id. */
-  names: readonly (string | undefined)[];
-  /** The ids of the objects, sorted, with line breaks between them: hardly ever asked for, so kept as one. */
-  ids: string;
+  /** The type of each object, as an index into the types. */
+  typeOf: Uint16Array;
   /** Of each predicate that the grammar asks for (`predicates`), where there is any. */
-  facts: ReadonlyMap<string, FactList>;
+  facts: readonly [predicate: string, FactList][];
 }
+
+/** The sentence with a game's task, where games that share a grammar differ in it. */
+export type TaskText = readonly { type: "text"; text: string }[];
 
 /** A piece of text with its variables resolved to slots. */
 type Node =
@@ -104,7 +109,7 @@ export class Narrator {
   /** The object that each variable name means: that of the slot bound last. */
   #variables: Int32Array;
   #depth = 0;
-  #task: readonly Node[] | undefined;
+  #task: TaskText | undefined;
 
   constructor(domain: Domain, grammar: Grammar) {
     this.#hierarchy = new Hierarchy(domain.types);
@@ -284,7 +289,7 @@ export class Narrator {
   // ---- Derivation ----
 
   /** The text of a symbol without any context, as `#intro#`. */
-  describe(symbol: string, told: Told, atoms: Uint8Array, task?: readonly Node[]): string {
+  describe(symbol: string, told: Told, atoms: Uint8Array, task?: TaskText): string {
     this.#begin(told, atoms, task);
     return this.#symbol(symbol);
   }
@@ -304,7 +309,7 @@ export class Narrator {
     from: number,
     told: Told,
     atoms: Uint8Array,
-    task: readonly Node[] | undefined,
+    task: TaskText | undefined,
   ): string {
     const { feedback, slots } = this.#actions.get(action)!;
     this.#begin(told, atoms, task);
@@ -312,7 +317,7 @@ export class Narrator {
     return this.#derive(feedback);
   }
 
-  #begin(told: Told, atoms: Uint8Array, task: readonly Node[] | undefined): void {
+  #begin(told: Told, atoms: Uint8Array, task: TaskText | undefined): void {
     this.#told = told;
     this.#atoms = atoms;
     this.#task = task;
@@ -398,15 +403,15 @@ export class Narrator {
     const index = this.#nameIndex.get(name);
     const object = index === undefined ? -1 : this.#variables[index];
     if (object < 0) return undefined;
-    const { ids, types, names } = this.#told.scenery;
+    const { ids, names, types, typeOf } = this.#told.scenery;
     return {
       get id() {
-        return ids.split("\n")[object];
+        return textAt(ids, object);
       },
       get name() {
-        return names[object] ?? this.id;
+        return textAt(names, object) || this.id;
       },
-      type: types[object],
+      type: types[typeOf[object]],
       definite: "the",
       indefinite: "a",
     };
@@ -483,22 +488,29 @@ export class Narrator {
     const { predicate, denied, types } = this.#facts[facts];
     const { scenery } = this.#told;
     const arity = types.length;
-    const list = scenery.facts.get(predicate);
+    const list = scenery.facts.find(([of]) => of === predicate)?.[1];
     const combinations = this.#hierarchy.subtypes(types);
     const rows: number[] = [];
     const usable = list !== undefined && list.arity === arity && (list.firstAtom >= 0 || !denied);
     if (usable) {
-      const groups = new Map<string, number[]>();
+      // Tuples of types as numbers.
+      const { types: known, typeOf } = scenery;
+      const keyOf = (type: (k: number) => number): number => {
+        let key = 0;
+        for (let k = 0; k < arity; k++) key = key * known.length + type(k);
+        return key;
+      };
+      const groups = new Map<number, number[]>();
       const count = arity === 0 ? 1 : list.tuples.length / arity;
       for (let row = 0; row < count; row++) {
-        let key = "";
-        for (let k = 0; k < arity; k++) key += `${scenery.types[list.tuples[row * arity + k]]} `;
+        const key = keyOf((k) => typeOf[list.tuples[row * arity + k]]);
         const group = groups.get(key);
         if (group) group.push(row);
         else groups.set(key, [row]);
       }
       for (const combination of combinations) {
-        rows.push(...(groups.get(combination.map((type) => `${type} `).join("")) ?? []));
+        if (combination.every((type) => known.includes(type)))
+          rows.push(...(groups.get(keyOf((k) => known.indexOf(combination[k]))) ?? []));
       }
     }
     const table: FactTable = {
@@ -513,7 +525,7 @@ export class Narrator {
 
   #index(table: FactTable, position: number): { starts: Uint16Array; rows: Uint16Array } {
     const { arity, tuples } = table.list;
-    const starts = new Uint16Array(this.#told.scenery.types.length + 1);
+    const starts = new Uint16Array(this.#told.scenery.typeOf.length + 1);
     for (const row of table.rows) starts[tuples[row * arity + position] + 1]++;
     for (let i = 1; i < starts.length; i++) starts[i] += starts[i - 1];
     const next = starts.slice();

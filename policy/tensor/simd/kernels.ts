@@ -1,5 +1,17 @@
+import type { FrozenMatrix } from "../frozen.ts";
 import { Heap } from "../heap.ts";
-import { type AdamStep, type Binary, type Handle, type Kernels, MOMENT_FLOOR, type Unary } from "../kernels.ts";
+import {
+  type AdamStep,
+  ATTENTION_BLOCK,
+  type AttentionShape,
+  type Binary,
+  type Handle,
+  type Kernels,
+  MOMENT_FLOOR,
+  type Span,
+  type Unary,
+  VOCABULARY_PART,
+} from "../kernels.ts";
 import { KERNELS_WASM } from "./kernels.wasm.ts";
 
 const PAGE_BYTES = 65536;
@@ -37,7 +49,24 @@ interface Exports {
   layerNorm: Numeric;
   layerNormGradient: Numeric;
   adam: Numeric;
+  project: Numeric;
+  rmsNorm: Numeric;
+  rmsNormGradient: Numeric;
+  rotate: Numeric;
+  attention: Numeric;
+  attentionGradient: Numeric;
+  vocabularySums: Numeric;
+  vocabularyResult: Numeric;
+  vocabularyGradient: Numeric;
+  unpack: Numeric;
+  projectPanel: Numeric;
+  panelGradient: Numeric;
 }
+
+/** As `unpack` numbers them. */
+const FORMATS = { BF16: 0, F16: 1, I8: 2 } as const;
+/** Bytes of a frozen matrix as float32 that are multiplied at a time: they stay in the second cache. */
+const PANEL_BYTES = 262_144;
 
 let compiled: WebAssembly.Module | undefined;
 
@@ -131,6 +160,40 @@ export class SimdKernels extends Heap implements Kernels {
     accumulate: number,
   ): void {
     this.wasm.linearGradient(x, w, y, dy, dx, dw, dbias, m, k, n, activation, accumulate);
+  }
+
+  project(x: Handle, w: Handle | FrozenMatrix, bias: Handle, out: Handle, m: number, k: number, n: number): void {
+    if (typeof w === "number") {
+      this.wasm.project(x, w, bias, out, m, k, n);
+      return;
+    }
+    this.panels(w, panelRows(k), (panel, from, count) => {
+      this.wasm.projectPanel(x, panel, bias === 0 ? 0 : bias + from, out + from, m, k, count, n);
+    });
+  }
+
+  frozenGradient(dy: Handle, w: FrozenMatrix, dx: Handle, m: number, k: number, n: number, accumulate: boolean): void {
+    this.panels(w, panelRows(k), (panel, from, count) => {
+      this.wasm.panelGradient(dy + from, panel, dx, m, k, count, n, accumulate || from > 0 ? 1 : 0);
+    });
+  }
+
+  /** Its rows as float32 in scratch, so many at a time. */
+  private panels(w: FrozenMatrix, rows: number, visit: (panel: Handle, from: number, count: number) => void): void {
+    const { format, width } = w;
+    const mark = this.mark();
+    const panel = this.scratch(rows * width);
+    const raw = format === "F32" ? panel : this.scratch(rows * width);
+    const scales = this.scratch(rows);
+    for (let from = 0; from < w.rows; from += rows) {
+      const count = Math.min(rows, w.rows - from);
+      const bytes = w.part(from, from + count);
+      new Uint8Array(this.f32.buffer, raw * 4, bytes.length).set(bytes);
+      if (w.scales) this.write(scales, w.scales.subarray(from, from + count));
+      if (format !== "F32") this.wasm.unpack(FORMATS[format], raw, scales, panel, count, width);
+      visit(panel, from, count);
+    }
+    this.release(mark);
   }
 
   binary(op: Binary, a: Handle, b: Handle, out: Handle, length: number, period: number): void {
@@ -265,6 +328,143 @@ export class SimdKernels extends Heap implements Kernels {
     this.wasm.layerNormGradient(x, gain, statistics, dy, dx, dgain, dbias, rows, width, accumulate);
   }
 
+  rmsNorm(
+    x: Handle,
+    gain: Handle,
+    out: Handle,
+    statistics: Handle,
+    rows: number,
+    width: number,
+    epsilon: number,
+  ): void {
+    this.wasm.rmsNorm(x, gain, out, statistics, rows, width, epsilon);
+  }
+
+  rmsNormGradient(
+    x: Handle,
+    gain: Handle,
+    statistics: Handle,
+    dy: Handle,
+    dx: Handle,
+    dgain: Handle,
+    rows: number,
+    width: number,
+    accumulate: number,
+  ): void {
+    this.wasm.rmsNormGradient(x, gain, statistics, dy, dx, dgain, rows, width, accumulate);
+  }
+
+  rotate(
+    x: Handle,
+    angles: Handle,
+    out: Handle,
+    rows: number,
+    heads: number,
+    width: number,
+    inverse: boolean,
+    accumulate: boolean,
+  ): void {
+    this.wasm.rotate(x, angles, out, rows, heads, width, inverse ? 1 : 0, accumulate ? 1 : 0);
+  }
+
+  /** Runs with scratch of its own. */
+  private within(length: number, run: (workspace: Handle) => void): void {
+    const mark = this.mark();
+    run(this.scratch(length));
+    this.release(mark);
+  }
+
+  attention(q: Handle, k: Handle, v: Handle, out: Handle, statistics: Handle, span: Span, shape: AttentionShape): void {
+    const { queryAt, queries, keyAt, keys } = span;
+    const { heads, keyHeads, width, window, scale } = shape;
+    this.within(ATTENTION_BLOCK * (keys + 3), (workspace) => {
+      // biome-ignore format: in the order of the kernel
+      this.wasm.attention(
+        q, k, v, out, statistics, workspace, queryAt, queries, keyAt, keys, heads, keyHeads, width, window, scale,
+      );
+    });
+  }
+
+  attentionGradient(
+    q: Handle,
+    k: Handle,
+    v: Handle,
+    out: Handle,
+    statistics: Handle,
+    dout: Handle,
+    dq: Handle,
+    dk: Handle,
+    dv: Handle,
+    span: Span,
+    shape: AttentionShape,
+  ): void {
+    const { queryAt, queries, keyAt, keys } = span;
+    const { heads, keyHeads, width, window, scale } = shape;
+    this.within(2 * ATTENTION_BLOCK * (keys + 3), (workspace) => {
+      // biome-ignore format: in the order of the kernel
+      this.wasm.attentionGradient(
+        q, k, v, out, statistics, dout, dq, dk, dv, workspace,
+        queryAt, queries, keyAt, keys, heads, keyHeads, width, window, scale,
+      );
+    });
+  }
+
+  tokenLogProbs(
+    x: Handle,
+    table: Handle | FrozenMatrix,
+    targets: Handle,
+    out: Handle,
+    statistics: Handle,
+    rows: number,
+    width: number,
+    vocabulary: number,
+  ): void {
+    this.parts(table, width, vocabulary, (part, workspace, from, count) => {
+      this.wasm.vocabularySums(x, part, targets, statistics, workspace, rows, width, from, count);
+    });
+    this.wasm.vocabularyResult(statistics, out, rows);
+  }
+
+  tokenLogProbsGradient(
+    x: Handle,
+    table: Handle | FrozenMatrix,
+    targets: Handle,
+    y: Handle,
+    statistics: Handle,
+    dy: Handle,
+    dx: Handle,
+    dtable: Handle,
+    rows: number,
+    width: number,
+    vocabulary: number,
+  ): void {
+    this.parts(table, width, vocabulary, (part, workspace, from, count) => {
+      const dpart = dtable === 0 ? 0 : dtable + from * width;
+      // biome-ignore format: in the order of the kernel
+      this.wasm.vocabularyGradient(
+        x, part, targets, statistics, y, dy, dx, dpart, workspace, rows, width, from, count,
+      );
+    });
+  }
+
+  /** VOCABULARY_PART rows of a table at a time, and a workspace for the logits of some rows. */
+  private parts(
+    table: Handle | FrozenMatrix,
+    width: number,
+    vocabulary: number,
+    visit: (part: Handle, workspace: Handle, from: number, count: number) => void,
+  ): void {
+    this.within(ATTENTION_BLOCK * VOCABULARY_PART, (workspace) => {
+      if (typeof table !== "number") {
+        this.panels(table, VOCABULARY_PART, (panel, from, count) => visit(panel, workspace, from, count));
+        return;
+      }
+      for (let from = 0; from < vocabulary; from += VOCABULARY_PART) {
+        visit(table + from * width, workspace, from, Math.min(VOCABULARY_PART, vocabulary - from));
+      }
+    });
+  }
+
   adam(weights: Handle, gradients: Handle, m: Handle, v: Handle, length: number, step: AdamStep): number {
     const norm = Math.sqrt(this.wasm.sumOfSquares(gradients, length));
     if (!Number.isFinite(norm)) {
@@ -289,4 +489,8 @@ export class SimdKernels extends Heap implements Kernels {
     );
     return norm;
   }
+}
+
+function panelRows(width: number): number {
+  return Math.max(4, Math.floor(PANEL_BYTES / (4 * width)) & -4);
 }

@@ -584,6 +584,36 @@ export abstract class TfjsKernels implements Kernels {
     });
   }
 
+  // Of language models: not on these devices.
+
+  project(): never {
+    return refuseLanguageModels(this.name);
+  }
+  frozenGradient(): never {
+    return refuseLanguageModels(this.name);
+  }
+  rmsNorm(): never {
+    return refuseLanguageModels(this.name);
+  }
+  rmsNormGradient(): never {
+    return refuseLanguageModels(this.name);
+  }
+  rotate(): never {
+    return refuseLanguageModels(this.name);
+  }
+  attention(): never {
+    return refuseLanguageModels(this.name);
+  }
+  attentionGradient(): never {
+    return refuseLanguageModels(this.name);
+  }
+  tokenLogProbs(): never {
+    return refuseLanguageModels(this.name);
+  }
+  tokenLogProbsGradient(): never {
+    return refuseLanguageModels(this.name);
+  }
+
   async adam(
     weights: Handle,
     gradients: Handle,
@@ -626,4 +656,10 @@ function scaled(ops: Operations, x: DeviceArray, factor: number): DeviceArray {
 function logSoftmax(ops: Operations, x: DeviceArray): DeviceArray {
   const shifted = ops.sub(x, ops.run("Max", { x }, { reductionIndices: [1], keepDims: true }));
   return ops.sub(shifted, ops.run("Log", { x: ops.sum(ops.exp(shifted), 1, true) }));
+}
+
+function refuseLanguageModels(device: string): never {
+  throw new TypeError(
+    `Cannot run a language model on the device ${device}: leave --device away, the CPU's kernels can`,
+  );
 }

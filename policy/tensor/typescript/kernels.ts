@@ -1,6 +1,8 @@
+import type { FrozenMatrix } from "../frozen.ts";
 import { Heap } from "../heap.ts";
 import {
   type AdamStep,
+  type AttentionShape,
   BINARY,
   type Binary,
   FIRST,
@@ -9,11 +11,15 @@ import {
   LAYER_NORM_EPSILON,
   MOMENT_FLOOR,
   SECOND,
+  type Span,
   THIRD,
   UNARY,
   type Unary,
 } from "../kernels.ts";
+import { attention, attentionGradient } from "./attention.ts";
 import { exp, gelu, geluSlope, larger, log, sigmoid, silu, siluSlope, smaller, tanh } from "./float32.ts";
+import { dotOf, maxOf, partial, partial2, sumOf, total, total2 } from "./sums.ts";
+import { tokenLogProbs, tokenLogProbsGradient } from "./vocabulary.ts";
 
 const { fround, sqrt, min, max } = Math;
 
@@ -97,6 +103,35 @@ export class TypeScriptKernels extends Heap implements Kernels {
     }
     if (dw !== 0) this.matmul(x, dy, dw, 1, k, m, n, true, false, (accumulate & SECOND) !== 0);
     if (dx !== 0) this.matmul(dy, w, dx, 1, m, n, k, false, true, (accumulate & FIRST) !== 0);
+  }
+
+  project(x: Handle, w: Handle | FrozenMatrix, bias: Handle, out: Handle, m: number, k: number, n: number): void {
+    this.within(w, (matrix) => {
+      const f = this.f32;
+      for (let i = 0; i < m; i++) {
+        for (let j = 0; j < n; j++) {
+          const y = dotOf(f, x + i * k, matrix + j * k, k);
+          f[out + i * n + j] = bias === 0 ? y : y + f[bias + j];
+        }
+      }
+    });
+  }
+
+  frozenGradient(dy: Handle, w: FrozenMatrix, dx: Handle, m: number, k: number, n: number, accumulate: boolean): void {
+    this.within(w, (matrix) => this.matmul(dy, matrix, dx, 1, m, n, k, false, false, accumulate));
+  }
+
+  /** A matrix in memory, for a frozen one only as long as this takes. */
+  private within(w: Handle | FrozenMatrix, use: (matrix: Handle) => void): void {
+    if (typeof w === "number") {
+      use(w);
+      return;
+    }
+    const mark = this.mark();
+    const matrix = this.scratch(w.rows * w.width);
+    w.copyTo(this.f32.subarray(matrix, matrix + w.rows * w.width), 0, w.rows);
+    use(matrix);
+    this.release(mark);
   }
 
   binary(op: Binary, a: Handle, b: Handle, out: Handle, length: number, period: number): void {
@@ -452,6 +487,144 @@ export class TypeScriptKernels extends Heap implements Kernels {
     }
   }
 
+  rmsNorm(
+    x: Handle,
+    gain: Handle,
+    out: Handle,
+    statistics: Handle,
+    rows: number,
+    width: number,
+    epsilon: number,
+  ): void {
+    const f = this.f32;
+    const share = fround(1 / width);
+    for (let r = 0; r < rows; r++) {
+      const row = r * width;
+      const meanSquare = fround(dotOf(f, x + row, x + row, width) * share);
+      const scale = fround(1 / fround(sqrt(fround(meanSquare + fround(epsilon)))));
+      for (let c = 0; c < width; c++) f[out + row + c] = fround(f[x + row + c] * scale) * f[gain + c];
+      f[statistics + r] = scale;
+    }
+  }
+
+  rmsNormGradient(
+    x: Handle,
+    gain: Handle,
+    statistics: Handle,
+    dy: Handle,
+    dx: Handle,
+    dgain: Handle,
+    rows: number,
+    width: number,
+    accumulate: number,
+  ): void {
+    const f = this.f32;
+    const share = fround(1 / width);
+    const keep = (accumulate & FIRST) !== 0;
+    if (dgain !== 0 && !(accumulate & SECOND)) this.fill(dgain, width, 0);
+    for (let r = 0; r < rows; r++) {
+      const row = r * width;
+      const scale = f[statistics + r];
+      partial.fill(0);
+      for (let c = 0; c < width; c++) {
+        const normal = fround(f[x + row + c] * scale);
+        if (dgain !== 0) f[dgain + c] += fround(f[dy + row + c] * normal);
+        partial[c & 3] += fround(fround(f[dy + row + c] * f[gain + c]) * normal);
+      }
+      if (dx === 0) continue;
+      const mean = fround(total() * share);
+      for (let c = 0; c < width; c++) {
+        const g = fround(f[dy + row + c] * f[gain + c]);
+        const normal = fround(f[x + row + c] * scale);
+        const d = fround(fround(g - fround(normal * mean)) * scale);
+        f[dx + row + c] = keep ? f[dx + row + c] + d : d;
+      }
+    }
+  }
+
+  rotate(
+    x: Handle,
+    angles: Handle,
+    out: Handle,
+    rows: number,
+    heads: number,
+    width: number,
+    inverse: boolean,
+    accumulate: boolean,
+  ): void {
+    const f = this.f32;
+    const half = width / 2;
+    for (let r = 0; r < rows; r++) {
+      for (let h = 0; h < heads; h++) {
+        const head = (r * heads + h) * width;
+        for (let c = 0; c < half; c++) {
+          const cosine = f[angles + r * width + c];
+          const sine = inverse ? -f[angles + r * width + half + c] : f[angles + r * width + half + c];
+          const first = f[x + head + c];
+          const second = f[x + head + half + c];
+          const y = fround(fround(first * cosine) - fround(second * sine));
+          const z = fround(fround(second * cosine) + fround(first * sine));
+          f[out + head + c] = accumulate ? f[out + head + c] + y : y;
+          f[out + head + half + c] = accumulate ? f[out + head + half + c] + z : z;
+        }
+      }
+    }
+  }
+
+  attention(q: Handle, k: Handle, v: Handle, out: Handle, statistics: Handle, span: Span, shape: AttentionShape): void {
+    attention(this.f32, q, k, v, out, statistics, span, shape);
+  }
+
+  attentionGradient(
+    q: Handle,
+    k: Handle,
+    v: Handle,
+    out: Handle,
+    statistics: Handle,
+    dout: Handle,
+    dq: Handle,
+    dk: Handle,
+    dv: Handle,
+    span: Span,
+    shape: AttentionShape,
+  ): void {
+    attentionGradient(this.f32, q, k, v, out, statistics, dout, dq, dk, dv, span, shape);
+  }
+
+  tokenLogProbs(
+    x: Handle,
+    table: Handle | FrozenMatrix,
+    targets: Handle,
+    out: Handle,
+    statistics: Handle,
+    rows: number,
+    width: number,
+    vocabulary: number,
+  ): void {
+    this.within(table, (words) => {
+      tokenLogProbs(this.f32, this.i32, x, words, targets, out, statistics, rows, width, vocabulary);
+    });
+  }
+
+  tokenLogProbsGradient(
+    x: Handle,
+    table: Handle | FrozenMatrix,
+    targets: Handle,
+    y: Handle,
+    statistics: Handle,
+    dy: Handle,
+    dx: Handle,
+    dtable: Handle,
+    rows: number,
+    width: number,
+    vocabulary: number,
+  ): void {
+    this.within(table, (words) => {
+      const { f32, i32 } = this;
+      tokenLogProbsGradient(f32, i32, x, words, targets, y, statistics, dy, dx, dtable, rows, width, vocabulary);
+    });
+  }
+
   adam(weights: Handle, gradients: Handle, m: Handle, v: Handle, length: number, step: AdamStep): number {
     const f = this.f32;
     const norm = sqrt(sumOfSquares(f, gradients, length));
@@ -485,17 +658,6 @@ export class TypeScriptKernels extends Heap implements Kernels {
     }
     return norm;
   }
-}
-
-const partial = new Float32Array(4);
-const partial2 = new Float32Array(4);
-
-function total(): number {
-  return fround(fround(partial[0] + partial[2]) + fround(partial[1] + partial[3]));
-}
-
-function total2(): number {
-  return fround(fround(partial2[0] + partial2[2]) + fround(partial2[1] + partial2[3]));
 }
 
 let turned = new Float32Array(0);
@@ -567,24 +729,6 @@ function addColumns(f: Float32Array, x: number, out: number, rows: number, width
   for (let r = 0; r < rows; r++) {
     for (let c = 0; c < width; c++) f[out + c] += f[x + r * width + c];
   }
-}
-
-function sumOf(f: Float32Array, from: number, length: number): number {
-  partial.fill(0);
-  for (let i = 0; i < length; i++) partial[i & 3] += f[from + i];
-  return total();
-}
-
-function dotOf(f: Float32Array, a: number, b: number, length: number): number {
-  partial.fill(0);
-  for (let i = 0; i < length; i++) partial[i & 3] += fround(f[a + i] * f[b + i]);
-  return total();
-}
-
-function maxOf(f: Float32Array, from: number, length: number): number {
-  let top = f[from];
-  for (let i = 1; i < length; i++) top = max(top, f[from + i]);
-  return top;
 }
 
 /** In float64, so that a norm over millions of gradients is exact enough to clip by. */

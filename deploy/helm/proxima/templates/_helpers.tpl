@@ -32,6 +32,11 @@ app.kubernetes.io/component: {{ .component }}
 {{- end }}
 {{- end }}
 
+{{/* Who serves weights to actors, by component. */}}
+{{- define "proxima.weightsComponent" -}}
+{{ ternary "relay" "learner" .Values.relay.enabled }}
+{{- end }}
+
 {{/* --key value … of a map of settings */}}
 {{- define "proxima.settings" -}}
 {{- range $key, $value := . }}
@@ -76,11 +81,15 @@ imagePullSecrets:
     {{- end }}
 {{- end }}
 
-{{/* The broker wherever it is, and names. */}}
-{{- define "proxima.egress" -}}
+{{- define "proxima.namesEgress" -}}
 - ports:
     - { port: 53, protocol: UDP }
     - { port: 53, protocol: TCP }
+{{- end }}
+
+{{/* The broker wherever it is, and names. */}}
+{{- define "proxima.egress" -}}
+{{ include "proxima.namesEgress" . }}
 {{- if .Values.natsUrl }}
 {{- range splitList "," .Values.natsUrl }}
 - ports:

@@ -1,17 +1,17 @@
 import { exp, log } from "./float32";
 import { at, firstLanes, index, storePart, total } from "./lanes";
 
-@inline function put(to: usize, v: v128, rest: i32, accumulate: bool): void {
+@inline export function put(to: usize, v: v128, rest: i32, accumulate: bool): void {
   const value = accumulate ? f32x4.add(v128.load(to), v) : v;
   if (rest >= 4) v128.store(to, value);
   else storePart(to, value, rest);
 }
 
-@inline function mask(v: v128, rest: i32): v128 {
+@inline export function mask(v: v128, rest: i32): v128 {
   return rest < 4 ? v128.and(v, firstLanes(rest)) : v;
 }
 
-function sumOf(from: usize, length: i32): f32 {
+export function sumOf(from: usize, length: i32): f32 {
   let sum = f32x4.splat(0);
   let i = length;
   for (; i >= 4; i -= 4) {
@@ -22,7 +22,7 @@ function sumOf(from: usize, length: i32): f32 {
   return total(sum);
 }
 
-function maxOf(from: usize, length: i32): f32 {
+export function maxOf(from: usize, length: i32): f32 {
   let top = f32x4.splat(f32.NEGATIVE_INFINITY);
   for (let i = length; i > 0; i -= 4) {
     let v = v128.load(from);

@@ -1,0 +1,64 @@
+/** Measures one model in a process of its own: `subject.ts FOLDER FORMAT` prints a line of JSON. FORMAT: stored, bf16 or int8. */
+import { readFileSync } from "node:fs";
+import {
+  adaptedWeights,
+  type BaseFormat,
+  causal,
+  frozenBase,
+  Generator,
+  readCheckpoint,
+} from "../../policy/language/causal/index.ts";
+import { initialise } from "../../policy/tensor/index.ts";
+import { simdProvider } from "../../policy/tensor/simd/provider.ts";
+import { ADAPTER_RANK, PROMPT, type Result, SESSIONS, UPDATE } from "./work.ts";
+
+const [folder, format] = process.argv.slice(2) as [string, BaseFormat];
+
+/** Seconds of processor time, of all threads. */
+async function seconds(work: () => unknown): Promise<number> {
+  const before = process.cpuUsage();
+  await work();
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / 1e6;
+}
+
+const checkpoint = readCheckpoint(folder);
+const lm = causal(checkpoint.config, {
+  weights: adaptedWeights(frozenBase(checkpoint, format), { rank: ADAPTER_RANK }),
+});
+const model = simdProvider().model(lm.layout);
+model.load(initialise(lm.layout, 1));
+const generator = new Generator(model, lm, () => "");
+const prompt = Int32Array.from({ length: PROMPT }, (_, i) => (i * 7919) % 50_000);
+
+const result: Result = {
+  name: `proxima simd, ${format}`,
+  prompt: 0,
+  generate: {},
+  update: 0,
+  bytes: 0,
+  adapterBytes: 0,
+};
+const one = generator.session();
+const ask = (session: typeof one, maxTokens: number) => ({ session, tokens: prompt, uniform: () => 0.5, maxTokens });
+result.prompt = PROMPT / (await seconds(() => generator.generate([ask(one, 1)], { maxTokens: 1 })));
+for (const [sessions, tokens] of SESSIONS) {
+  const asked = Array.from({ length: sessions }, () => ask(generator.session(), tokens));
+  for (const { session } of asked) await generator.generate([ask(session, 1)], { maxTokens: 1 });
+  // The last token of the prompt is computed again, so that each token of the answer is one step.
+  const spent = await seconds(() => generator.generate(asked, { maxTokens: tokens }));
+  result.generate[sessions] = (sessions * tokens) / spent;
+  for (const { session } of asked) session.close();
+}
+const { tokens: count, trained } = UPDATE;
+const batch = { tokens: prompt.slice(0, count), offsets: Uint32Array.of(0, count) };
+const positions = Uint32Array.from({ length: trained }, (_, i) => count - trained + i);
+result.update =
+  count /
+  (await seconds(() => {
+    model.differentiate((t) => ({ loss: t.mean(lm.tokenLogProbs(t, batch, positions).logProb) }));
+    model.adam({ learningRate: 1e-4, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, maxGradNorm: 1 });
+  }));
+result.adapterBytes = 4 * model.parameterCount;
+result.bytes = 1024 * Number(/VmHWM:\s+(\d+)/.exec(readFileSync("/proc/self/status", "utf8"))![1]);
+console.log(JSON.stringify(result));

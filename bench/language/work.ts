@@ -1,0 +1,24 @@
+/** What each subject does. */
+
+/** Tokens of a prompt. */
+export const PROMPT = 128;
+/** Sessions side by side, and the tokens that each generates. */
+export const SESSIONS = [
+  [1, 8],
+  [8, 4],
+] as const;
+/** One sequence of an update, of which the last tokens are trained on. */
+export const UPDATE = { tokens: 128, trained: 64 };
+export const ADAPTER_RANK = 16;
+
+export interface Result {
+  name: string;
+  /** Tokens a second of processor time, of all threads. */
+  prompt: number;
+  /** By the number of sessions. */
+  generate: Record<number, number>;
+  update: number;
+  /** The most memory that was resident, mapped files included. */
+  bytes: number;
+  adapterBytes: number;
+}
