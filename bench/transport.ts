@@ -5,14 +5,12 @@
  * Trajectories per second, from the first that is sent to the last that is acknowledged; episodes of 50 text steps, 23 kB packed,
  * 64 under way for each actor.
  */
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
-import { createInterface } from "node:readline";
 import { testingBroker } from "../deploy/testing-broker.ts";
 import { connectNats } from "../proto/bus/nats.ts";
 import { subjects as subjectsOf } from "../proto/subjects.ts";
 import { textTrajectory } from "../proto/testing/trajectories.ts";
 import { median } from "./credit-assignment/statistics.ts";
+import { Party } from "./peers/party.ts";
 import { peerPython, peerScript, pinned } from "./peers/python.ts";
 import { benchOptions, type Comparison, type Figures, sideBySide } from "./peers/side-by-side.ts";
 
@@ -22,32 +20,6 @@ const options = benchOptions("transport", { rounds: 5, quickRounds: 1 }, { count
 /** Of each actor; whole groups. */
 const share = Math.ceil(Number(options.extra.count) / ACTORS / 8) * 8;
 const count = share * ACTORS;
-
-/** A process that answers lines with lines. */
-class Party {
-  readonly #child: ChildProcess;
-  readonly #lines: AsyncIterator<string>;
-
-  constructor(command: string, args: readonly (string | number)[]) {
-    this.#child = spawn(command, args.map(String), { stdio: ["pipe", "pipe", "inherit"] });
-    this.#lines = createInterface({ input: this.#child.stdout! })[Symbol.asyncIterator]();
-  }
-
-  ask(line: string | number): void {
-    this.#child.stdin!.write(`${line}\n`);
-  }
-
-  async hears(expected: string): Promise<void> {
-    const { value, done } = await this.#lines.next();
-    if (done || value !== expected)
-      throw new Error(`Expected "${expected}" of a process, found ${done ? "its end" : value}`);
-  }
-
-  async end(): Promise<void> {
-    this.#child.stdin!.end();
-    if (this.#child.exitCode === null) await once(this.#child, "exit");
-  }
-}
 
 async function overNats(how: "proxima" | "raw"): Promise<Figures> {
   const broker = await testingBroker();
