@@ -1,7 +1,8 @@
 /**
  * The learner's step beside PyTorch on the CPU, with one thread and with two: a PPO minibatch (forward, loss, backward, clip, Adam) of the
  * default networks at 64, 256 and 512 wide and of the text policy on turns of ALFWorld, and a forward pass of 16 rows. Both
- * sides begin with the same weights and take the same minibatches; their losses over the first update are compared.
+ * sides begin with the same weights and take the same minibatches; their losses over the first update are compared. Each run gives its
+ * fastest of the calls in a second.
  *   bun bench/learner.ts [--quick] [--rounds N] [--only TEXT]
  */
 import { mkdtempSync, rmSync } from "node:fs";

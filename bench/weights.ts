@@ -19,6 +19,8 @@ import { peerPython, peerScript, pinned } from "./peers/python.ts";
 import { benchOptions, type Comparison, type Figures, type Measure, sideBySide } from "./peers/side-by-side.ts";
 
 const MiB = 1 << 20;
+/** Of rank 16 for all projections of a language model of 0.5 B parameters, as bench/language.ts counts them. */
+const ADAPTER_BYTES = 35_192_832;
 const PAUSE_MS = 250;
 const options = benchOptions("weights", { rounds: 3, quickRounds: 1 }, { versions: "" });
 const processes = Math.max(1, Math.min(4, availableParallelism()));
@@ -127,7 +129,8 @@ function beside(bytes: number, count: number, { name, goal, take }: Peer): Compa
     { figure: "p99Ms", unit: "ms, p99", better: "less" },
   ];
   const ours = () => broadcast(bytes, count);
-  return { name: `${bytes / MiB} MiB to ${count}`, peer: name, measures, ours, theirs: () => take(bytes, count) };
+  const size = bytes === ADAPTER_BYTES ? "35 MB of adapters" : `${bytes / MiB} MiB`;
+  return { name: `${size} to ${count}`, peer: name, measures, ours, theirs: () => take(bytes, count) };
 }
 
 const tcp: Peer = { name: "plain TCP", take: plainTcp };
@@ -135,6 +138,7 @@ const ray: Peer = { name: `Ray ${pinned("ray", "ray")} put and get`, take: overR
 await sideBySide(options, [
   ...[1, 8, 32, 128].map((count) => beside(MiB, count, tcp)),
   ...[1, 8].map((count) => beside(64 * MiB, count, { ...tcp, goal: 0.6 })),
+  beside(ADAPTER_BYTES, 8, tcp),
   ...[1, 8, 32].map((count) => beside(MiB, count, ray)),
   beside(64 * MiB, 8, ray),
 ]);

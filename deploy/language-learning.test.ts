@@ -333,7 +333,7 @@ describe("a run of a language policy", () => {
   }
 
   test("learns to say what is asked for", async () => {
-    const records = await train({ iterations: 14 });
+    const records = await train({ iterations: 20 });
     const returns = records.map((values) => values["episode/return"]!);
     expect(Math.max(...returns.slice(0, 3))).toBeLessThan(0.1);
     expect(Math.min(...returns.slice(-3))).toBeGreaterThan(2); // of 3, when every letter is right

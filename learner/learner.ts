@@ -2,36 +2,34 @@
  * The learner: everything one pass of the loop needs, step by step in the order of `loop.ts`. It owns the counters, the ledger
  * and the model; the bus, the weights server and the sinks are handed in.
  */
-import { describeAssignment, type GenerationRecord } from "../envs/assignment.ts";
+import type { GenerationRecord } from "../envs/assignment.ts";
 import { mix32 } from "../envs/random.ts";
 import type { Policy } from "../policy/policy.ts";
 import { firstWeights } from "../policy/registry.ts";
 import type { Model, TensorProvider } from "../policy/tensor/tensors.ts";
 import type { Device } from "../policy/tensor/tfjs/device.ts";
-import type { Bus, Delivery } from "../proto/bus/bus.ts";
+import type { Bus } from "../proto/bus/bus.ts";
 import type { Subjects } from "../proto/subjects.ts";
 import type { Trajectory } from "../proto/trajectory.ts";
 import type { Credit, EstimatorDefinition } from "./advantage/index.ts";
 import { assembleBatch, type Batch, byRow, byToken, succeeded } from "./batch.ts";
 import type { Checkpoint, CheckpointStore, Counters } from "./checkpoint.ts";
+import { CheckpointWriter } from "./checkpoint-writer.ts";
 import { Conduct, excess } from "./conduct.ts";
 import type { RunConfig } from "./config.ts";
 import { generationMetrics } from "./generation-metrics.ts";
-import type { Generations, OpenIteration } from "./generations.ts";
+import type { Generations } from "./generations.ts";
 import type { GradientEngine } from "./gradients.ts";
-import { Inbox } from "./inbox.ts";
-import { Ledger, type MemberName } from "./ledger.ts";
+import type { Ledger, MemberName } from "./ledger.ts";
 import type { GroupEvents } from "./metrics/group-tracer.ts";
 import { misfit } from "./misfit.ts";
+import { OpenGroups } from "./open-groups.ts";
 import type { PpoRows } from "./ppo.ts";
 import { Stopwatch } from "./stopwatch.ts";
 import { summarise } from "./summary.ts";
 import { TaskIssuer } from "./tasks.ts";
 import { Trainer } from "./trainer.ts";
 import type { UpdateStatistics } from "./update.ts";
-
-/** A refilled iteration asks for at most this many times the groups it wants to train. */
-const MAX_REFILL = 4;
 
 export interface LearnerDependencies {
   config: RunConfig;
@@ -61,12 +59,6 @@ export interface LearnerDependencies {
   trace?: GroupEvents;
   /** Something a person should know. */
   onNotice(message: string): void;
-}
-
-/** Which generation is to be left, and why. */
-interface Doubt {
-  generation: number;
-  reason: string;
 }
 
 export interface IterationRecord {
@@ -100,26 +92,16 @@ export class Learner {
   readonly #deps: LearnerDependencies;
   readonly #trainer: Trainer;
   readonly #tasks: TaskIssuer;
+  readonly #groups: OpenGroups;
+  readonly #checkpoints: CheckpointWriter;
   readonly #watch: Stopwatch;
-  readonly #stop = new AbortController();
   readonly #conduct: Conduct;
-  #ledger = new Ledger();
-  #isRestored = false;
   /** Iterations in a row that trained nothing. */
   #withoutSignal = 0;
-  #askedAgain = 0;
-  #inbox: Inbox | undefined;
-  #pumping: Promise<void> | undefined;
   #meanEpisodeLength = 0;
-  /** Iterations whose tasks have been issued. */
-  #issuedBefore = 0;
-  #checkpointing: Promise<string | undefined> = Promise.resolve(undefined);
   /** Set from the first minibatch until the counters tell of it. */
   #updating: PromiseWithResolvers<void> | undefined;
-  #unacknowledged: Delivery[] = [];
   #paused: (PromiseWithResolvers<void> & { reason: string; sinceMs: number }) | undefined;
-  /** Aborts, with a Doubt, when the newest generation of the environment is to be rolled back. */
-  #doubt = new AbortController();
   counters: Counters = { iteration: 0, envSteps: 0, episodes: 0, learnerSteps: 0 };
 
   constructor(deps: LearnerDependencies) {
@@ -154,20 +136,24 @@ export class Learner {
       incarnation: deps.incarnation,
       maxStaleness: this.#maxStaleness,
     });
+    this.#groups = new OpenGroups({
+      ...deps,
+      tasks: this.#tasks,
+      current: () => this.counters.iteration,
+      misfit: (trajectory, name) => this.#misfit(trajectory, name),
+    });
+    this.#checkpoints = new CheckpointWriter(deps.checkpoints, () => this.#state());
   }
 
   get ledger(): Ledger {
-    return this.#ledger;
+    return this.#groups.ledger;
   }
 
   status(): LearnerStatus {
     const { iteration } = this.counters;
-    const groupsWanted = this.#ledger.groups(iteration);
-    let episodesInFlight = 0;
-    for (let i = iteration; i < Math.max(this.#issuedBefore, iteration + 1); i++) {
-      for (const { members } of this.#ledger.waiting(i)) episodesInFlight += members.length;
-    }
-    const groupsReady = groupsWanted - this.#ledger.waiting(iteration).length;
+    const { ledger, inbox, inFlight: episodesInFlight } = this.#groups;
+    const groupsWanted = ledger.groups(iteration);
+    const groupsReady = groupsWanted - ledger.waiting(iteration).length;
     return {
       ...this.#watch.current,
       iteration,
@@ -176,8 +162,8 @@ export class Learner {
       episodesInFlight,
       paused: this.#paused && { reason: this.#paused.reason, sinceMs: this.#paused.sinceMs },
       withoutSignal: this.#withoutSignal,
-      lastArrival: this.#inbox?.lastArrival,
-      lastNoResult: this.#inbox?.lastNoResult,
+      lastArrival: inbox?.lastArrival,
+      lastNoResult: inbox?.lastNoResult,
     };
   }
 
@@ -188,40 +174,15 @@ export class Learner {
 
   /** Continues exactly where the checkpoint was written. Call before `begin`. */
   restore(checkpoint: Checkpoint): void {
-    this.#isRestored = true;
     this.counters = { ...checkpoint.counters };
-    this.#ledger = Ledger.restore(checkpoint.ledger);
+    this.#groups.restore(checkpoint.ledger);
     this.#meanEpisodeLength = checkpoint.meanEpisodeLength;
     this.#trainer.restore(checkpoint);
   }
 
   /** Opens the streams, takes in what is already stored there, and publishes the first weights. */
   async begin(): Promise<void> {
-    const { bus, subjects, config } = this.#deps;
-    await bus.purge(subjects.taskStream); // tasks of an earlier learner; those still wanted are issued again
-    if (!this.#isRestored) await bus.purge(subjects.trajectoryStream); // left by another run of this name
-    const puller = await bus.puller({
-      stream: subjects.trajectoryStream,
-      durable: subjects.trajectoryConsumer,
-      ackWaitMs: 3_600_000, // held until the checkpoint that contains them
-      maxAckPending: 1_000_000,
-      restart: true, // whatever an earlier learner held comes again, at once
-    });
-    this.#inbox = new Inbox(puller, {
-      bus,
-      subjects,
-      ledger: this.#ledger,
-      misfit: (trajectory, name) => this.#misfit(trajectory, name),
-      isVoid: ({ lineage }, name) => this.#deps.generations.isVoid(lineage.environment.generation, name),
-      onFailure: (name, reason) => this.#doubtIfFailing(name, reason),
-      maxAttempts: config.maxAttempts,
-      retry: (name, attempt) => this.#tasks.issue({ ...name, members: [name.member], attempt }),
-      onEpisode: (trajectory) => this.#deps.trace?.arrived(trajectory, Date.now()),
-      onDeadLetter: (subject, reason) => this.#deps.onNotice(`Dead letter from ${subject}: ${reason}`),
-    });
-    while (this.#isRestored && (await this.#inbox.take(200)));
-    this.#pumping = this.#inbox.pump(this.#stop.signal);
-    this.#issuedBefore = this.counters.iteration;
+    await this.#groups.begin();
     await this.publishWeights(this.counters.iteration);
   }
 
@@ -238,24 +199,13 @@ export class Learner {
     if (this.#paused) this.#watch.start("pause");
     while (this.#paused) await Promise.race([this.#paused.promise, aborted(signal)]);
     this.#watch.start("issue");
-    for (let i = this.#issuedBefore; i <= iteration + this.#maxStaleness; i++) {
-      if (!this.#ledger.groups(i)) await this.#adopt(i);
-      if (!this.#ledger.groups(i)) this.#start(i, this.#groupsPerIteration());
-      await this.#issueWaiting(i);
-      this.#issuedBefore = i + 1;
-    }
+    await this.#groups.issue(iteration + this.#maxStaleness, this.#groupsPerIteration());
   }
 
-  /**
-   * The episodes of the iteration, once each member has been played or dropped with a reason; with overSample or completionRatio,
-   * once enough of them have.
-   */
+  /** The episodes of the iteration, or enough of them. */
   async collect(iteration: number, signal: AbortSignal): Promise<Batch> {
     this.#watch.start("wait");
-    let trajectories: Trajectory[];
-    do trajectories = await this.#gather(iteration, signal);
-    while (await this.#rollBack(iteration));
-    this.#dropStragglers(iteration);
+    const trajectories = await this.#groups.collect(iteration, signal);
     this.#watch.start("assemble");
     return assembleBatch(this.#deps.policy, trajectories);
   }
@@ -283,18 +233,16 @@ export class Learner {
     const { config } = this.#deps;
     if (!config.refill || !dropped) return false;
     const firstEpisodes = groups.groupOffsets.subarray(0, -1);
-    const wanted = this.#groupsPerIteration() - firstEpisodes.filter((episode) => !dropped[episode]).length;
-    if (wanted <= 0 || this.#ledger.groups(iteration) >= this.#groupsPerIteration() * MAX_REFILL) return false;
-    this.#start(iteration, wanted);
-    await this.#issueWaiting(iteration);
-    return true;
+    const wanted = this.#groupsPerIteration();
+    const missing = wanted - firstEpisodes.filter((episode) => !dropped[episode]).length;
+    return missing > 0 && this.#groups.refill(iteration, missing, wanted);
   }
 
   async update(batch: Batch, credit: Credit): Promise<UpdateStatistics | undefined> {
     this.#watch.start("update");
     this.#updating = Promise.withResolvers();
     const { config } = this.#deps;
-    const rows = this.#rowsToTrain(batch, credit);
+    const rows = rowsToTrain(batch, credit);
     if (rows.length === 0) {
       this.#explainNoSignal(++this.#withoutSignal);
       return undefined;
@@ -341,12 +289,14 @@ export class Learner {
     statistics: UpdateStatistics | undefined,
   ): Promise<void> {
     this.#watch.start("commit");
-    const { config, generations } = this.#deps;
+    const { config, generations, onBatch } = this.#deps;
+    const { ledger } = this;
+    const inbox = this.#groups.inbox!;
     for (const [e, { lineage }] of batch.episodes.entries()) {
-      if (credit.dropped?.[e]) this.#ledger.drop(lineage, "noSignal");
-      else this.#ledger.train(lineage);
+      if (credit.dropped?.[e]) ledger.drop(lineage, "noSignal");
+      else ledger.train(lineage);
     }
-    const open = { iteration, groups: this.#ledger.groups(iteration) };
+    const open = { iteration, groups: ledger.groups(iteration) };
     const byGeneration = generationMetrics(generations, open, batch.episodes);
     generations.close(
       open,
@@ -356,10 +306,9 @@ export class Learner {
         success: succeeded(episode),
       })),
     );
-    this.#ledger.close(iteration);
-    const { onBatch } = this.#deps;
-    const encoded = onBatch && batch.episodes.map(({ lineage }) => this.#inbox!.encoded(lineage));
-    this.#unacknowledged.push(...this.#inbox!.release(iteration));
+    ledger.close(iteration);
+    const encoded = onBatch && batch.episodes.map(({ lineage }) => inbox.encoded(lineage));
+    this.#checkpoints.hold(inbox.release(iteration));
     const envSteps = batch.rows.count;
     if (batch.episodes.length) this.#meanEpisodeLength = envSteps / batch.episodes.length;
     const learningRate = this.#learningRate();
@@ -375,12 +324,12 @@ export class Learner {
     if (encoded) await onBatch(iteration, batch, credit, encoded);
     const values = summarise({
       config,
-      lateLengths: this.#inbox!.takeLateLengths(),
+      lateLengths: inbox.takeLateLengths(),
       batch,
       credit,
       statistics,
       counters: this.counters,
-      ledger: this.#ledger,
+      ledger,
       learningRate,
     });
     Object.assign(values, byGeneration);
@@ -388,37 +337,21 @@ export class Learner {
     this.#deps.onIteration({ iteration, envSteps: this.counters.envSteps, values, timing });
   }
 
-  /**
-   * Takes a checkpoint once the one before it is on disk, and resolves when it is taken; it is written in the background. A
-   * failure to write surfaces at the next call.
-   */
-  async checkpoint(): Promise<void> {
-    let before: Promise<unknown>;
-    do {
-      before = this.#checkpointing;
-      await before;
-    } while (before !== this.#checkpointing);
-    const taken = Promise.withResolvers<void>();
-    this.#checkpointing = this.#writeCheckpoint(taken.resolve);
-    this.#checkpointing.catch(taken.reject); // else awaited, and thrown, by whoever comes next
-    await taken.promise;
+  /** Takes a checkpoint; resolves when it is taken. Writing it goes on, and a failure to write surfaces at the next call. */
+  checkpoint(): Promise<void> {
+    return this.#checkpoints.begin();
   }
 
-  /** Only once a checkpoint is on disk are the messages in it acknowledged. */
-  async #writeCheckpoint(onTaken: () => void): Promise<string> {
-    const state = this.#trainer.state();
+  /** As of now, but for what is still on a device. */
+  async #state(): Promise<Checkpoint> {
+    const trained = this.#trainer.state();
     const atOnce = {
       counters: { ...this.counters },
-      ledger: this.#ledger.state(),
+      ledger: this.ledger.state(),
       generations: this.#deps.generations.state(),
       meanEpisodeLength: this.#meanEpisodeLength,
     };
-    const deliveries = this.#unacknowledged;
-    this.#unacknowledged = [];
-    onTaken();
-    const path = await this.#deps.checkpoints.write({ ...atOnce, ...(await state) });
-    await Promise.all(deliveries.map((delivery) => delivery.ack()));
-    return path;
+    return { ...atOnce, ...(await trained) };
   }
 
   /** For somebody outside the loop: a checkpoint between two updates, on disk when this resolves. */
@@ -426,7 +359,7 @@ export class Learner {
     while (this.#updating) await this.#updating.promise;
     const { iteration } = this.counters;
     await this.checkpoint();
-    return { path: (await this.#checkpointing)!, iteration };
+    return { path: (await this.#checkpoints.written())!, iteration };
   }
 
   /** Issues no more tasks once the iteration under way is done. */
@@ -439,23 +372,26 @@ export class Learner {
     this.#paused = undefined;
   }
 
+  /** Asks once more for what is waited for: its tasks are in no queue any more. */
+  askAgain(): Promise<void> {
+    return this.#groups.askAgain();
+  }
+
   /** Leaves the newest generation of the environment; the one before plays all groups of the iterations that are open. */
   backToLastEnvironment(reason: string): void {
-    this.#doubt.abort({ generation: this.#deps.generations.newest.record.generation, reason } satisfies Doubt);
+    this.#groups.backToLastEnvironment(reason);
   }
 
   /** Writes what is not yet in a checkpoint and closes what this learner opened. */
   async end(): Promise<void> {
-    if (this.#unacknowledged.length) await this.checkpoint();
-    await this.#checkpointing;
+    await this.#checkpoints.end();
     await this.close();
   }
 
   async close(): Promise<void> {
-    this.#stop.abort();
-    await this.#pumping;
-    await this.#checkpointing.catch(() => {});
-    await this.#inbox?.close();
+    await this.#groups.stop();
+    await this.#checkpoints.written().catch(() => {});
+    await this.#groups.inbox?.close();
     await this.#trainer.close();
   }
 
@@ -470,37 +406,6 @@ export class Learner {
     return Math.max(1, Math.ceil(stepsPerIteration / (this.#meanEpisodeLength * groupSize)));
   }
 
-  /** Opens groups, with spare ones where that is asked for. */
-  #start(iteration: number, groups: number): void {
-    const { overSample, groupSize } = this.#deps.config;
-    this.#ledger.start(iteration, Math.ceil(groups * (1 + overSample)), groupSize);
-  }
-
-  /**
-   * What is not awaited is dropped. Its tasks stay in the queue: actors let them go, and what they play of them, as soon as they
-   * hold the next weights.
-   */
-  #dropStragglers(iteration: number): void {
-    for (const { group, members } of this.#ledger.waiting(iteration)) {
-      for (const member of members) {
-        const name = { iteration, group, member };
-        this.#ledger.drop(name, "straggler");
-        this.#inbox!.giveUp(name);
-      }
-    }
-  }
-
-  /** All rows, or those of groups that carry a signal. */
-  #rowsToTrain({ rows, groups }: Batch, { dropped }: Credit): Uint32Array {
-    const all = Uint32Array.from({ length: rows.count }, (_, row) => row);
-    if (!dropped) return all;
-    const isTrained = new Uint8Array(rows.count);
-    for (let e = 0; e < dropped.length; e++) {
-      if (!dropped[e]) isTrained.fill(1, groups.episodeOffsets[e]!, groups.episodeOffsets[e + 1]!);
-    }
-    return all.filter((row) => isTrained[row]);
-  }
-
   /** Why a trajectory cannot be the answer to the task this run issued; undefined when it can. */
   #misfit(trajectory: Trajectory, name: MemberName): string | undefined {
     const { subjects, generations, config } = this.#deps;
@@ -510,105 +415,6 @@ export class Learner {
     const weights = { from: this.#tasks.oldestWeights(name.iteration), to: name.iteration };
     const problem = misfit(trajectory, asked, source.spec, weights, this.#deps.policy) ?? excess(trajectory, config);
     return this.#conduct.judge(trajectory, problem);
-  }
-
-  /**
-   * Asks once more for what is waited for: its tasks are in no queue any more. (A purge that a frozen broker answers late takes what
-   * was issued after it, say.) What is played twice is trained once.
-   */
-  async askAgain(): Promise<void> {
-    this.#askedAgain++;
-    for (let i = this.counters.iteration; i < this.#issuedBefore; i++) await this.#issueWaiting(i);
-  }
-
-  /** The trajectories of an iteration, or nothing when the environment turns out to fail. */
-  async #gather(iteration: number, signal: AbortSignal): Promise<Trajectory[]> {
-    const { overSample, completionRatio } = this.#deps.config;
-    const isEnough = () => {
-      const groups = Math.floor(this.#ledger.groups(iteration) / (1 + overSample) + 1e-9);
-      return this.#ledger.isReady(iteration, { groups, share: completionRatio });
-    };
-    const until = AbortSignal.any([signal, this.#doubt.signal]);
-    try {
-      return await this.#inbox!.collect(iteration, isEnough, until);
-    } catch (error) {
-      if (signal.aborted || !this.#doubt.signal.aborted) throw error;
-      return [];
-    }
-  }
-
-  /** Iterations from this one on whose groups have been asked for. */
-  #open(iteration: number): OpenIteration[] {
-    const count = Math.max(this.#issuedBefore, iteration + 1) - iteration;
-    const open = Array.from({ length: count }, (_, i) => iteration + i);
-    return open.map((i) => ({ iteration: i, groups: this.#ledger.groups(i) }));
-  }
-
-  /** A generation that waits for its turn begins with the groups of an iteration. */
-  async #adopt(iteration: number): Promise<void> {
-    const { generations, announce, onNotice } = this.#deps;
-    for (const { record } of generations.adopt(iteration)) {
-      await announce(record);
-      if (record.state !== "playing") continue;
-      const share = record.canaryShare === 1 ? "all groups" : `a share of ${record.canaryShare} of the groups`;
-      const what = `Environment generation ${record.generation}, ${describeAssignment(record)},`;
-      onNotice(`${what} plays ${share} from iteration ${iteration} on.`);
-    }
-  }
-
-  #doubtIfFailing(name: MemberName, reason: string): void {
-    const { generations } = this.#deps;
-    generations.fail(name, reason);
-    const why = generations.verdict(this.#open(this.counters.iteration));
-    if (why !== undefined) this.backToLastEnvironment(why);
-  }
-
-  /**
-   * Where the newest generation has failed: its groups of all open iterations, whatever became of their members, are asked for again
-   * in the generation before. Nothing of them was trained, so nothing is lost and nothing counts twice.
-   */
-  async #rollBack(iteration: number): Promise<boolean> {
-    if (!this.#doubt.signal.aborted) return false;
-    const { generation, reason } = this.#doubt.signal.reason as Doubt;
-    this.#doubt = new AbortController();
-    const { generations, announce, onNotice } = this.#deps;
-    const { fallback, newest } = generations;
-    if (!fallback || newest.record.generation !== generation) return true; // it has been replaced meanwhile
-    const affected = this.#open(iteration).map((open) => ({ open, groups: generations.groupsOf(newest, open) }));
-    const { record } = generations.rollBack(iteration, reason);
-    const deliveries: Delivery[] = [];
-    for (const { open, groups } of affected) {
-      for (const group of groups) {
-        deliveries.push(...this.#inbox!.discard(open.iteration, group));
-        this.#ledger.restart(open.iteration, group);
-      }
-    }
-    await announce(record);
-    onNotice(
-      `Rolled environment generation ${record.generation}, ${describeAssignment(record)}, back in iteration ${iteration}: ${reason}. ` +
-        `Generation ${fallback.record.generation}, ${describeAssignment(fallback.record)}, plays all groups again.`,
-    );
-    await Promise.all(deliveries.map((delivery) => delivery.ack()));
-    // The tasks still in the queue are known to actors as void by the record of their generation.
-    for (const { open, groups } of affected) await this.#issueWaiting(open.iteration, new Set(groups));
-    return true;
-  }
-
-  /** @param only these groups; all when absent */
-  async #issueWaiting(iteration: number, only?: ReadonlySet<number>): Promise<void> {
-    const waiting = this.#ledger.waiting(iteration).filter(({ group }) => only?.has(group) ?? true);
-    const wanted = waiting.flatMap(({ group, members, attempts }) => {
-      const rounds = [...new Set(attempts)];
-      return rounds.map((attempt) => ({
-        iteration,
-        group,
-        attempt,
-        again: this.#askedAgain,
-        members: members.filter((_, i) => attempts[i] === attempt),
-      }));
-    });
-    for (const { group, members } of wanted) this.#deps.trace?.issued(iteration, group, members, Date.now());
-    await Promise.all(wanted.map((w) => this.#tasks.issue(w)));
   }
 
   #learningRate(): number {
@@ -634,6 +440,17 @@ function perStep(items: Uint32Array): Float32Array {
     Float32Array.from({ length: items.length - 1 }, (_, row) => 1 / (items[row + 1]! - items[row]!)),
     items,
   );
+}
+
+/** All rows, or those of groups that carry a signal. */
+function rowsToTrain({ rows, groups }: Batch, { dropped }: Credit): Uint32Array {
+  const all = Uint32Array.from({ length: rows.count }, (_, row) => row);
+  if (!dropped) return all;
+  const isTrained = new Uint8Array(rows.count);
+  for (let e = 0; e < dropped.length; e++) {
+    if (!dropped[e]) isTrained.fill(1, groups.episodeOffsets[e]!, groups.episodeOffsets[e + 1]!);
+  }
+  return all.filter((row) => isTrained[row]);
 }
 
 function aborted(signal: AbortSignal): Promise<never> {

@@ -117,7 +117,7 @@ export function clampToBox(vector: Float32Array, box: Space & { type: "box" }): 
  * truncation). Returns the number of rows appended. Throws TypeError on a trajectory without steps.
  */
 export function encodeTrajectory(
-  policy: Policy,
+  policy: Pick<Policy, "encoder">,
   trajectory: Trajectory,
   into: RowsBuilder,
   options: { finalRow?: boolean } = {},

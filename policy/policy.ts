@@ -4,6 +4,7 @@
  * turns of its live episodes, the learner on the rows of a minibatch, replaying recorded episodes through the same encoder.
  */
 import type { Space, Turn } from "../envs/environment.ts";
+import type { Trajectory } from "../proto/trajectory.ts";
 import type { Rows, RowsBuilder } from "./rows.ts";
 import type { Model, ParameterSpec, Tensor, Tensors } from "./tensor/tensors.ts";
 
@@ -118,4 +119,9 @@ export interface PolicyDefinition {
   create(spec: PolicySpec): Policy;
   /** In its place where files are read first. */
   open?(spec: PolicySpec): Promise<Policy>;
+  /**
+   * Before imitation, where the options do not name what the policy builds on: makes it from the demonstrations, in this folder, and
+   * gives the options that name it. `spec.options` are complete.
+   */
+  prepare?(spec: PolicySpec, demonstrations: readonly Trajectory[], folder: string): Promise<PolicySpec["options"]>;
 }

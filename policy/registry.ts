@@ -96,7 +96,8 @@ export function defaultPolicyFor(environment: EnvironmentSpec): PolicyDefinition
   if (observation.type === "box" && (action.type === "discrete" || action.type === "box")) return mlp;
   throw new TypeError(
     `No built-in policy suits environment "${environment.id}" with ${observation.type} observations and ${action.type} ` +
-      `actions: "mlp" takes box observations with discrete or box actions, "candidates" text with admissible actions. ` +
+      `actions by itself: "mlp" takes box observations with discrete or box actions, "candidates" text with admissible actions, ` +
+      `"language" text with actions in words and a model's folder. ` +
       "Write a policy file and name its path.",
   );
 }

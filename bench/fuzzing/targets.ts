@@ -5,6 +5,8 @@ import { decodeAnswer, decodeCall, encodeAnswer, encodeCall } from "../../actors
 import { loadGame, parseGameFile } from "../../envs/alfworld/game.ts";
 import { LIGHTS } from "../../envs/alfworld/testing/lights.ts";
 import { runSchema } from "../../learner/config.ts";
+import { configJson } from "../../policy/language/causal/checkpoint.ts";
+import { CheckpointError, causalLayout, readConfig, smallConfig } from "../../policy/language/causal/index.ts";
 import { decodeRunState, encodeRunState } from "../../policy/run-state.ts";
 import {
   decodeSafetensors,
@@ -220,6 +222,15 @@ export const targets: readonly Target[] = [
     decode: (bytes) =>
       resolveConfig(runSchema, [{ source: "file", values: flattenTables(runSchema, parse(string(bytes))) }]),
     refuses: (error) => error instanceof ConfigError || error instanceof TomlError,
+    weight: 3,
+  },
+  {
+    name: "model configuration",
+    seeds: [
+      text(JSON.stringify(configJson(smallConfig({ vocabulary: 9, hidden: 8, layers: 2, heads: 2, contextLimit: 8 })))),
+    ],
+    decode: (bytes) => causalLayout(readConfig(JSON.parse(string(bytes)))),
+    refuses: (error) => error instanceof CheckpointError || error instanceof SyntaxError,
     weight: 3,
   },
   {

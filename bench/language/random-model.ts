@@ -44,7 +44,8 @@ export function writeRandomModel(folder: string, config: CausalConfig): void {
     entries[name] = { dtype: "BF16", shape, data_offsets: [at, at + 2 * sizeOf(shape)] };
     at += 2 * sizeOf(shape);
   }
-  const header = new TextEncoder().encode(JSON.stringify(entries));
+  const json = JSON.stringify(entries);
+  const header = new TextEncoder().encode(json.padEnd(Math.ceil(json.length / 8) * 8)); // so that the data is aligned
   const words = new Uint32Array(
     initialise([{ name: "w", shape: [1_000_003], init: { type: "normal", value: 0.02 } }], 1).buffer,
   );

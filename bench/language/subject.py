@@ -52,5 +52,8 @@ with timed() as spent:
     optimiser.step()
 result["update"] = count / spent["seconds"]
 result["bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+with open("/proc/self/status") as status:
+    mapped = next(int(line.split()[1]) for line in status if line.startswith("RssFile"))
+result["ownBytes"] = result["bytes"] - mapped * 1024
 result["adapterBytes"] = sum(p.numel() * 4 for p in model.parameters() if p.requires_grad)
 print(json.dumps(result))

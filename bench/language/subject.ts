@@ -1,4 +1,6 @@
-/** Measures one model in a process of its own: `subject.ts FOLDER FORMAT` prints a line of JSON. FORMAT: stored, bf16 or int8. */
+/**
+ * Measures one model in a process of its own: `subject.ts FOLDER FORMAT [recompute]` prints a line of JSON. FORMAT: stored, bf16 or int8.
+ */
 import { readFileSync } from "node:fs";
 import {
   adaptedWeights,
@@ -12,7 +14,7 @@ import { initialise } from "../../policy/tensor/index.ts";
 import { simdProvider } from "../../policy/tensor/simd/provider.ts";
 import { ADAPTER_RANK, PROMPT, type Result, SESSIONS, UPDATE } from "./work.ts";
 
-const [folder, format] = process.argv.slice(2) as [string, BaseFormat];
+const [folder, format, recompute] = process.argv.slice(2) as [string, BaseFormat, string?];
 
 /** Seconds of processor time, of all threads. */
 async function seconds(work: () => unknown): Promise<number> {
@@ -25,6 +27,7 @@ async function seconds(work: () => unknown): Promise<number> {
 const checkpoint = readCheckpoint(folder);
 const lm = causal(checkpoint.config, {
   weights: adaptedWeights(frozenBase(checkpoint, format), { rank: ADAPTER_RANK }),
+  recompute: recompute !== undefined,
 });
 const model = simdProvider().model(lm.layout);
 model.load(initialise(lm.layout, 1));
@@ -32,11 +35,12 @@ const generator = new Generator(model, lm, () => "");
 const prompt = Int32Array.from({ length: PROMPT }, (_, i) => (i * 7919) % 50_000);
 
 const result: Result = {
-  name: `proxima simd, ${format}`,
+  name: `proxima simd, ${format}${recompute ? ", layers recomputed" : ""}`,
   prompt: 0,
   generate: {},
   update: 0,
   bytes: 0,
+  ownBytes: 0,
   adapterBytes: 0,
 };
 const one = generator.session();
@@ -60,5 +64,8 @@ result.update =
     model.adam({ learningRate: 1e-4, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, maxGradNorm: 1 });
   }));
 result.adapterBytes = 4 * model.parameterCount;
-result.bytes = 1024 * Number(/VmHWM:\s+(\d+)/.exec(readFileSync("/proc/self/status", "utf8"))![1]);
+const status = readFileSync("/proc/self/status", "utf8");
+const kibibytes = (key: string): number => Number(new RegExp(`${key}:\\s+(\\d+)`).exec(status)![1]);
+result.bytes = 1024 * kibibytes("VmHWM");
+result.ownBytes = 1024 * (kibibytes("VmHWM") - kibibytes("RssFile"));
 console.log(JSON.stringify(result));

@@ -20,5 +20,7 @@ export interface Result {
   update: number;
   /** The most memory that was resident, mapped files included. */
   bytes: number;
+  /** The same without mapped files, which the processes of a machine share. */
+  ownBytes: number;
   adapterBytes: number;
 }

@@ -36,7 +36,21 @@ export interface LearnerWork {
 }
 
 export async function learnerWork(name: WorkName): Promise<LearnerWork> {
-  const { policy, data } = name === "text" ? await readText(MINIBATCHES * 512) : readNumbers(name, MINIBATCHES * 256);
+  return name === "text"
+    ? completed(await readText(MINIBATCHES * 512), MINIBATCHES)
+    : networkWork(name, MINIBATCHES * 256, MINIBATCHES);
+}
+
+/** @param name two hidden layers of which size, such as "64 × 64" */
+export function networkWork(name: string, count: number, minibatches: number): Promise<LearnerWork> {
+  return completed(readNumbers(name, count), minibatches);
+}
+
+/** With what the first weights make of the rows. */
+async function completed(
+  { policy, data }: { policy: Policy; data: PpoRows },
+  minibatches: number,
+): Promise<LearnerWork> {
   const { count } = data.rows;
   const weights = initialise(policy.layout, 1);
   const model = simdProvider().model(policy.layout);
@@ -46,8 +60,8 @@ export async function learnerWork(name: WorkName): Promise<LearnerWork> {
   data.oldLogProbs.set(logProbs!);
   if (values) data.valueTargets = values.map((value, i) => value + between(2 * count + i));
   const options: UpdateOptions = {
-    epochs: 4,
-    minibatch: count / MINIBATCHES,
+    epochs: 1,
+    minibatch: count / minibatches,
     learningRate: 1e-3,
     adamBeta1: 0.9,
     adamBeta2: 0.999,
@@ -69,7 +83,7 @@ export async function learnerWork(name: WorkName): Promise<LearnerWork> {
 /** −1 … 1 */
 const between = (i: number) => 2 * uniform01(SEED, i) - 1;
 
-function readNumbers(name: WorkName, count: number): { policy: Policy; data: PpoRows } {
+function readNumbers(name: string, count: number): { policy: Policy; data: PpoRows } {
   const [inputs, actions] = name === "64 × 64" ? [4, 2] : [64, 16];
   const policy = mlpPolicy(inputs, name.replace(" × ", ","), { type: "discrete", n: actions });
   const builder = policy.rows();

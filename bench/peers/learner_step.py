@@ -1,10 +1,9 @@
 """
-PyTorch's side of bench/learner.ts: the same networks, weights, rows, minibatches and losses on the CPU. Minibatches of text are cut
-beforehand, which Proxima does while it is measured.
+PyTorch's side of bench/learner.ts and bench/gpu.ts: the same networks, weights, rows, minibatches and losses, on the CPU or, told `gpu`,
+on a GPU if there is one. Minibatches of text are cut beforehand, which Proxima does while it is measured.
 """
 
 import json
-import statistics
 import sys
 import time
 
@@ -15,6 +14,8 @@ from torch.nn import functional as F
 
 s = json.loads(sys.argv[1])
 torch.set_num_threads(s["threads"])
+device = torch.device("cuda" if s.get("gpu") and torch.cuda.is_available() else "cpu")
+torch.set_default_device(device)
 with open(s["folder"] + "/work.json") as file:
     work = json.load(file)
 data = np.fromfile(s["folder"] + "/work.bin", np.uint8)
@@ -23,7 +24,7 @@ options = work["options"]
 
 def array(entry):
     end = entry["offset"] + 4 * entry["length"]
-    values = torch.from_numpy(data[entry["offset"] : end].view(entry["type"]))
+    values = torch.from_numpy(data[entry["offset"] : end].view(entry["type"])).to(device)
     return values if entry["type"] == "float32" else values.long()
 
 
@@ -123,14 +124,15 @@ def update():
     return total / steps
 
 
-def measure(call):
-    """Median of the times of a call until the time is over; the first quarter warms up."""
-    times, until = [], time.perf_counter() + s["seconds"]
-    while time.perf_counter() < until or len(times) < 5:
+def fastest(call):
+    """The shortest time of a call until the time is over: what the call costs when nobody else is on the core."""
+    least, calls, until = float("inf"), 0, time.perf_counter() + s["seconds"]
+    while calls < 10 or time.perf_counter() < until:
         started = time.perf_counter()
         call()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times[len(times) // 4 :])
+        least = min(least, time.perf_counter() - started)
+        calls += 1
+    return least
 
 
 def forward():
@@ -140,10 +142,12 @@ def forward():
 
 
 loss = update()
-update_ms = 1000 * measure(update) / steps
+update_ms = 1000 * fastest(update) / steps
 few = columns_of("forward")
 if is_text:
     with_rows(few)
 else:
     few["observation/values"] = few["observation/values"].reshape(s["forwardRows"], -1)
-print(json.dumps({"type": "measured", "loss": loss, "updateMs": update_ms, "forwardUs": 1e6 * measure(forward) / 100}))
+forward_us = 1e6 * fastest(forward) / 100
+where = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
+print(json.dumps({"type": "measured", "loss": loss, "updateMs": update_ms, "forwardUs": forward_us, "device": where}))

@@ -1,5 +1,5 @@
 import { existsSync, mkdirSync, rmSync } from "node:fs";
-import { basename, dirname, relative } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import type { EnvironmentSource } from "../../envs/environment.ts";
 import { environments, loadEnvironment } from "../../envs/registry.ts";
 import { estimator, resolveEstimatorOptions } from "../../learner/advantage/index.ts";
@@ -11,8 +11,8 @@ import { metricsFile } from "../../learner/metrics/metrics-file.ts";
 import { combineSinks } from "../../learner/metrics/sink.ts";
 import { tensorBoardFile } from "../../learner/metrics/tensorboard.ts";
 import { readWeights, writeWeights } from "../../learner/weights-file.ts";
-import type { Policy } from "../../policy/policy.ts";
-import { createPolicy, firstWeights } from "../../policy/registry.ts";
+import type { Policy, PolicyDefinition, PolicySpec } from "../../policy/policy.ts";
+import { createPolicy, firstWeights, policyDefinition, resolvePolicyOptions } from "../../policy/registry.ts";
 import { tensorProvider } from "../../policy/tensor/provider.ts";
 import type { Device } from "../../policy/tensor/tfjs/device.ts";
 import { DeviceError } from "../../policy/tensor/tfjs/queue.ts";
@@ -150,7 +150,7 @@ export const command: Command = {
       { source: "command line", values: given.settings, parse: true },
     ]);
     const recording = config.from === "" ? undefined : await openRecording(config.from, "runs");
-    const run = await resolveShared({ config, ...rest }, given, recording);
+    let run = await resolveShared({ config, ...rest }, given, recording);
     if (runNames("runs").includes(config.run))
       throw new ConfigError([`run '${config.run}' exists already in runs/: choose another name with --run`]);
     const subject = await prepare(run.config, recording);
@@ -164,6 +164,7 @@ export const command: Command = {
         formatConfig(schema, { config, ...rest }),
       );
       const demonstrated = await collect(subject, config, run.config, recording, context);
+      if (subject.definition.prepare) run = await build(subject, demonstrated, folder, run, context);
       await train(subject, demonstrated, folder, config, run.config, context);
     } finally {
       folder.release();
@@ -206,9 +207,7 @@ async function resolveShared(
 interface Subject {
   source: EnvironmentSource;
   digest: string;
-  policy: Policy;
-  /** Where training starts. */
-  weights: Float32Array;
+  definition: PolicyDefinition;
 }
 
 /** Whatever can be refused at once is refused here. */
@@ -220,15 +219,47 @@ async function prepare(config: RunConfig, recording: Recording | undefined): Pro
       `environment '${config.env}' offers no demonstrations (built-in ones that do: ${known.join(", ")}); imitate the successful episodes of a run with --from run:NAME instead`,
     ]);
   }
-  const { observation, action } = source.spec;
-  const spec = { name: config.policy, observation, action, options: config.policyOptions };
-  const policy = await createPolicy(spec).catch((error: Error) => {
+  const definition = await policyDefinition(config.policy);
+  if (!definition.prepare) await start(source, config); // whether it can
+  return { source, digest, definition };
+}
+
+const specOf = ({ spec: { observation, action } }: EnvironmentSource, config: RunConfig): PolicySpec => ({
+  ...{ name: config.policy, observation, action, options: config.policyOptions },
+});
+
+/** The policy, and the weights that training starts from. */
+async function start(source: EnvironmentSource, config: RunConfig) {
+  const policy = await createPolicy(specOf(source, config)).catch((error: Error) => {
     throw new ConfigError([`policy '${config.policy}' does not fit environment '${config.env}': ${error.message}`]);
   });
   const weights = config.initialWeights
     ? await readWeights(config.initialWeights, policy)
     : firstWeights(policy, config.seed);
-  return { source, digest, policy, weights };
+  return { policy, weights };
+}
+
+/** Makes what the policy builds on, where nothing was named, and writes down where it is. */
+async function build(
+  { source, definition }: Subject,
+  { trajectories }: Demonstrations,
+  folder: RunFolder,
+  { config, origins }: Resolved<RunConfig>,
+  { output }: CommandContext,
+): Promise<Resolved<RunConfig>> {
+  const spec = { ...specOf(source, config), options: resolvePolicyOptions(definition, config.policyOptions) };
+  const path = join(folder.path, "model");
+  const found = await definition.prepare!(spec, trajectories, path).catch((error: Error) => {
+    throw new ConfigError([`cannot make what policy '${config.policy}' builds on: ${error.message}`]);
+  });
+  if (existsSync(path)) output.say(`Made what the policy builds on, in ${path}.`);
+  const given = Object.keys(found).map((name) => [`policy.${name}`, "command line"]); // `dev` must be told too
+  const run = {
+    config: { ...config, policyOptions: { ...config.policyOptions, ...found } },
+    origins: { ...origins, ...Object.fromEntries(given) },
+  };
+  storeConfig(folder, formatConfig(runSchema, run));
+  return run;
 }
 
 function makeFolder(path: string): void {
@@ -286,13 +317,14 @@ async function collect(
 }
 
 async function train(
-  { policy, weights }: Subject,
+  { source }: Subject,
   { trajectories }: Demonstrations,
   folder: RunFolder,
   config: ImitateConfig,
   run: RunConfig,
   { output, signal }: CommandContext,
 ): Promise<void> {
+  const { policy, weights } = await start(source, run);
   const tensors = tensorProvider(run.provider);
   const model = tensors.model(policy.layout);
   const engine = gradientEngine(policy, model, run.learnerThreads, tensors.name);

@@ -1,3 +1,5 @@
+import { readFile } from "node:fs/promises";
+import { actorSchema } from "../../actors/config.ts";
 import { defineConfig, resolveConfig } from "../../proto/config.ts";
 import { type Command, exitCodes } from "../command.ts";
 import { readConfigFile } from "../config-file.ts";
@@ -28,6 +30,14 @@ const schema = defineConfig({
       max: 65_535,
       about: "Port on loopback; 0: any free one.",
     },
+    nats: {
+      ...actorSchema.fields.nats,
+      section: "page",
+      default: "",
+      pattern: /^((nats|tls|ws|wss):\/\/[^@]+)?$/,
+      about: "Broker whose nodes are shown; that of the run's learner when empty.",
+    },
+    natsCredentials: { ...actorSchema.fields.natsCredentials, section: "page" },
     secrets: {
       section: "page",
       type: "text",
@@ -58,12 +68,18 @@ export const command: Command = {
       { source: "command line", values: given.settings, parse: true },
     ]);
     const shown = [config.run, ...listed(config.compare)].filter(Boolean);
-    const security = roleSecrets(config.secrets, "viewer")?.client;
+    const secrets = roleSecrets(config.secrets, "viewer");
+    const security = secrets?.client;
+    const credentials = config.natsCredentials === "" ? undefined : await readFile(config.natsCredentials, "utf8");
     const runs =
       given.words.length > 0
         ? WatchedRuns.ofPaths(given.words, security)
         : WatchedRuns.ofFolder("runs", shown, security);
-    const ui = await serveUi(runs, { port: config.port, allowedHosts: listed(config.allowHost.toLowerCase()) });
+    const ui = await serveUi(runs, {
+      port: config.port,
+      allowedHosts: listed(config.allowHost.toLowerCase()),
+      nodes: { nats: config.nats, access: { credentials, ...secrets?.bus } },
+    });
     output.event("ui", { url: ui.url });
     output.say(`${ui.url} shows ${runs.names().length} runs until stopped (Ctrl-C).`);
     await new Promise<void>((resolve) => {

@@ -5,7 +5,7 @@ import { mix32 } from "../../envs/random.ts";
 import { loadEnvironment } from "../../envs/registry.ts";
 import { succeeded } from "../../learner/batch.ts";
 import { type LanguageAgents, languageAgents } from "../../policy/language/agent/index.ts";
-import { ServedModel, type ServedModelOptions } from "../../policy/language/served/index.ts";
+import { type ServedAnswer, ServedModel, type ServedModelOptions } from "../../policy/language/served/index.ts";
 import { ConfigError, type Options } from "../../proto/config.ts";
 import { type CommandContext, exitCodes } from "../command.ts";
 import { EVALUATION, taskIndices } from "../evaluate.ts";
@@ -62,14 +62,14 @@ export function settingsOf(folder: string, given: Readonly<Record<string, string
 export async function evaluateServed(config: ServedEvaluationConfig, context: CommandContext): Promise<number> {
   const { output, signal } = context;
   const subject = await prepare(config);
-  const adapter = await loadAdapter(config, subject.served);
-  const model = new ServedModel({ ...subject.served, ...(adapter && { model: adapter.model }) });
   const episodes = config.episodes || EPISODES;
   const transcripts = openTranscripts(config, subject.template);
   const { folder, played } = transcripts;
   output.say(`Transcripts go to ${folder}${played.size > 0 ? `, where ${played.size} tasks lie` : ""}.`);
 
   const waiting = unplayed(subject.source, config.split, episodes, transcripts);
+  const adapter = await loadAdapter(config, subject.served);
+  const model = new ServedModel({ ...subject.served, ...(adapter && { model: adapter.model }) });
   const failure = await playAll(subject, model, config, waiting, transcripts, context);
   await adapter?.unload().catch((error: Error) => output.say(`The adapter stays on the server: ${error.message}`));
   const evaluation = summary(config, transcripts, subject.source.spec.id, episodes);
@@ -80,7 +80,8 @@ export async function evaluateServed(config: ServedEvaluationConfig, context: Co
   const kept = await keepSuccesses(played.values(), {
     ...{ folder: trajectories, environment: config.env, spec: source.spec, digest, name: basename(folder) },
   });
-  if (kept > 0) output.say(`\nImitate its ${kept} successes with:\n  ${imitation(config, trajectories)}`);
+  if (kept > 0)
+    output.say(`\nImitate what it got right (${kept} episodes) with:\n  ${imitation(config, trajectories)}`);
   if (failure === undefined && !signal.aborted) return exitCodes.ok;
   output.event("stopped", { folder });
   if (failure !== undefined) output.error(`Stopped: ${failure.message}`);
@@ -158,12 +159,12 @@ async function playAll(
   const stop = new AbortController();
   const ends = AbortSignal.any([signal, stop.signal]);
   const trials = config.agent === "reflexion" ? config.trials : 1;
-  const say = progress(transcripts, waiting.length, output);
+  const onAnswer = progress(transcripts, waiting.length, output);
   let failuresInARow = 0;
 
   const play = async (environment: Environment, { episode, task }: Start) => {
     const seed = mix32(config.seed, EVALUATION, episode);
-    const options = { trials, seed, stepTimeoutMs: STEP_TIMEOUT_MS, signal: ends };
+    const options = { trials, seed, stepTimeoutMs: STEP_TIMEOUT_MS, signal: ends, onAnswer };
     const played = await playTask(environment, { task, seed }, agents, model, options);
     const type = source.taskType?.(task);
     transcripts.append({ episode, task, seed, ...(type === undefined ? {} : { type }), ...played });
@@ -178,7 +179,6 @@ async function playAll(
       envSteps: steps.length,
       spent,
     });
-    say();
     failuresInARow = outcome.type === "noResult" ? failuresInARow + 1 : 0;
     if (outcome.type === "noResult" && failuresInARow >= FAILURES_IN_A_ROW)
       throw new Error(`${failuresInARow} episodes in a row had no result, the last because: ${outcome.reason}`);
@@ -198,30 +198,48 @@ async function playAll(
   return signal.aborted ? undefined : (stop.signal.reason as Error | undefined);
 }
 
-function progress({ played }: Transcripts, planned: number, output: Output): () => void {
+/** Of this sitting; to be told each answer, as a slow model may take minutes to end its first episode. */
+function progress({ played }: Transcripts, planned: number, output: Output): (answer: ServedAnswer) => void {
   const startedAt = performance.now();
   const before = played.size;
-  return everyFewSeconds(() => {
-    const { episodes, success, spent } = tally(played.values());
+  let [answers, promptTokens, answerTokens] = [0, 0, 0];
+  const say = everyFewSeconds(() => {
+    const { episodes, success } = tally(played.values());
     const done = played.size - before;
     const left = Math.max(0, planned - done);
     const leftMs = ((performance.now() - startedAt) / done) * left;
-    output.event("progress", { done: played.size, left, successes: success.successes, spent });
+    output.event("progress", {
+      done: played.size,
+      left,
+      successes: success.successes,
+      answers,
+      promptTokens,
+      answerTokens,
+    });
     output.say(
-      `  ${played.size} played, ${success.successes} of ${episodes} won, ${short(spent.promptTokens)} tokens in, ${short(spent.answerTokens)} out; ` +
-        `${left} left, about ${duration(leftMs)}`,
+      `  ${played.size} played, ${success.successes} of ${episodes} won; ${short(answers)} answers, ${short(promptTokens)} tokens in, ` +
+        `${short(answerTokens)} out; ${left} left${done > 0 ? `, about ${duration(leftMs)}` : ""}`,
     );
   });
+  return ({ usage }) => {
+    answers++;
+    promptTokens += usage?.promptTokens ?? 0;
+    answerTokens += usage?.answerTokens ?? 0;
+    say();
+  };
 }
 
 function summary(
   config: ServedEvaluationConfig,
-  { played, folder }: Transcripts,
+  { played, superseded, folder }: Transcripts,
   environment: string,
   planned: number,
 ): ServedEvaluation {
   const { policy, agent, split, priceIn, priceOut } = config;
-  const counted = tally([...played.values()].filter(({ episode }) => episode < planned));
+  const counted = tally(
+    [...played.values()].filter(({ episode }) => episode < planned),
+    superseded,
+  );
   const { promptTokens, answerTokens } = counted.spent;
   const cost = (promptTokens * priceIn + answerTokens * priceOut) / 1e6;
   const model = policy.slice("openai:".length) + (config.adapter === "" ? "" : ` + ${adapterName(config.adapter)}`);

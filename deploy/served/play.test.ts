@@ -65,6 +65,14 @@ test("an episode is told turn by turn, and written down as it was played", async
   expect(spent).toEqual({ requests: 3, promptTokens: 30, answerTokens: 15, uncounted: 0 });
 });
 
+test("the log-probability of an answer is kept where the endpoint says it", async () => {
+  const logprobs = { content: [-0.5, -0.25].map((logprob) => ({ token: "a", logprob })) };
+  const { attempts } = await play(corridor(), (_, response) =>
+    json(response, { choices: [{ message: { content: "<action>forward</action>" }, logprobs }] }),
+  );
+  expect(attempts[0]!.steps.map(({ logProb }) => logProb)).toEqual([-0.75, -0.75, -0.75]);
+});
+
 test("a step is valid only where the answer kept to its form and the environment took the action", async () => {
   const answers = ["<action>forward</action>", "<action>jump</action>", "forward"];
   const { attempts } = await play(corridor(), (_, response, number) => chat(response, answers[(number - 1) % 3]!));

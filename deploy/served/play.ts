@@ -7,7 +7,7 @@ import type { Environment, Transition, Turn } from "../../envs/environment.ts";
 import { mix32 } from "../../envs/random.ts";
 import { succeeded } from "../../learner/batch.ts";
 import type { ChatMessage, LanguageAgents } from "../../policy/language/agent/index.ts";
-import { type ServedModel, ServedModelError } from "../../policy/language/served/index.ts";
+import { type ServedAnswer, type ServedModel, ServedModelError } from "../../policy/language/served/index.ts";
 import type { Outcome } from "../../proto/trajectory.ts";
 
 export interface ServedStep {
@@ -15,6 +15,8 @@ export interface ServedStep {
   admissible?: readonly string[];
   /** What the model said. */
   answer: string;
+  /** Natural logarithm of its probability, where the endpoint was asked for it and says it. */
+  logProb?: number;
   /** What the environment was told. */
   action: string;
   /** The answer kept to its form and the environment took the action. */
@@ -54,6 +56,8 @@ export interface PlayOptions {
   seed: number;
   stepTimeoutMs: number;
   signal?: AbortSignal;
+  /** After each answer. */
+  onAnswer?(answer: ServedAnswer): void;
 }
 
 /** More would crowd out the prompt: as in the paper. */
@@ -72,13 +76,15 @@ export async function playTask(
   const played: PlayedTask = { attempts: [], spent };
   const lessons: string[] = [];
   for (let trial = 0; trial < trials; trial++) {
-    const ask = async (messages: readonly ChatMessage[]): Promise<string> => {
-      const { text, usage } = await model.answer(messages, { seed: mix32(seed, trial, spent.requests), signal });
+    const ask = async (messages: readonly ChatMessage[]): Promise<ServedAnswer> => {
+      const answer = await model.answer(messages, { seed: mix32(seed, trial, spent.requests), signal });
+      const { usage } = answer;
       spent.requests++;
       if (usage === undefined) spent.uncounted++;
       spent.promptTokens += usage?.promptTokens ?? 0;
       spent.answerTokens += usage?.answerTokens ?? 0;
-      return text;
+      options.onAnswer?.(answer);
+      return answer;
     };
     const agent = agents.begin(lessons.slice(-LESSONS_KEPT));
     const attempt: Attempt = { steps: [], outcome: { type: "noResult", reason: "not played" } };
@@ -88,13 +94,14 @@ export async function playTask(
       played.instruction ??= turn.instruction;
       for (let total = 0; ; ) {
         const { observation, admissible } = turn;
-        const answer = await ask(agent.prompt(turn));
+        const { text: answer, tokens } = await ask(agent.prompt(turn));
         const { action, valid } = agent.answered(answer);
         const next = await step("step", options, () => environment.step(spelled(action, environment)));
         if (!Number.isFinite(next.reward)) throw new RangeError(`step failed: the reward is ${next.reward}`);
         attempt.steps.push({
           observation: String(observation),
           ...(admissible === undefined ? {} : { admissible }),
+          ...(tokens === undefined ? {} : { logProb: tokens.reduce((sum, { logProb }) => sum + logProb, 0) }),
           ...{ answer, action, valid: valid && next.valid !== false, reward: next.reward },
         });
         total += next.reward;
@@ -104,8 +111,8 @@ export async function playTask(
     }, signal);
     if (trial + 1 === trials || attempt.outcome.type === "noResult" || succeeded(attempt)) break;
     const failure = await fateOf(async () => {
-      const answer = await ask(agent.reflection(inWords(attempt)));
-      attempt.lesson = answer
+      const { text } = await ask(agent.reflection(inWords(attempt)));
+      attempt.lesson = text
         .replace(/<think>[\s\S]*?<\/think>/g, "")
         .trim()
         .slice(0, 1000);

@@ -224,6 +224,8 @@ describe("an endpoint that fails", () => {
     expect(second.code).toBe(0);
     expect(second.events.filter((event) => event.type === "episode")).toHaveLength(3);
     expect(second.last("evaluation")).toMatchObject({ success: { successes: 6, episodes: 6 }, noResults: {} });
+    // What the episodes without a result had cost is not forgotten.
+    expect(second.last("evaluation")!.spent.requests).toBe(endpoint.asked.length - 3);
   });
 
   test("that refuses the key stops the evaluation at once, and the key is nowhere to be read", async () => {

@@ -63,6 +63,12 @@ export const servedFields = {
     unit: "tokens",
     about: "An answer is cut there, and is then mostly invalid.",
   },
+  logProbs: {
+    section: "served language model",
+    type: "flag",
+    default: false,
+    about: "Keep the log-probability of each answer in the transcripts, where the endpoint offers it.",
+  },
   concurrency: {
     section: "served language model",
     type: "integer",
@@ -184,12 +190,12 @@ export function modelOptions(
   config: ServedConfig,
   env: Readonly<Record<string, string | undefined>>,
 ): ServedModelOptions {
-  const { api, stream, temperature, topP, answerTokens, concurrency, requestTimeoutMs, attempts } = config;
+  const { api, stream, temperature, topP, answerTokens, logProbs, concurrency, requestTimeoutMs, attempts } = config;
   return {
     baseUrl: config.baseUrl || env.OPENAI_BASE_URL || "http://127.0.0.1:8000/v1",
     model: config.policy.slice("openai:".length),
     apiKey: env[config.apiKeyVariable] || undefined,
-    ...{ api, stream, answerTokens, concurrency, attempts, timeoutMs: requestTimeoutMs },
+    ...{ api, stream, answerTokens, logProbs, concurrency, attempts, timeoutMs: requestTimeoutMs },
     ...(temperature < 0 ? {} : { temperature }),
     ...(topP === 1 ? {} : { topP }),
   };

@@ -22,14 +22,19 @@ export interface Tally {
   spent: Spent;
 }
 
-export function tally(lines: Iterable<TranscriptLine>): Tally {
+/** @param superseded what tasks had cost that were played again */
+export function tally(lines: Iterable<TranscriptLine>, superseded: readonly Spent[] = []): Tally {
   const noResults: Record<string, number> = {};
   const [success, firstTrial]: Rate[] = [rate(), rate()];
   const byType: Record<string, Rate> = {};
   const spent: Spent = { requests: 0, promptTokens: 0, answerTokens: 0, uncounted: 0 };
+  const spend = (more: Spent) => {
+    for (const key of Object.keys(spent) as (keyof Spent)[]) spent[key] += more[key];
+  };
+  superseded.forEach(spend);
   let [returns, length, steps, invalid] = [0, 0, 0, 0];
   for (const { attempts, spent: own, type } of lines) {
-    for (const key of Object.keys(spent) as (keyof Spent)[]) spent[key] += own[key];
+    spend(own);
     const last = attempts.at(-1)!;
     if (last.outcome.type === "noResult") {
       const { reason } = last.outcome;

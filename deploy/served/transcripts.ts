@@ -5,7 +5,7 @@
 import { appendFileSync, existsSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "../../proto/config.ts";
-import type { PlayedTask } from "./play.ts";
+import type { PlayedTask, Spent } from "./play.ts";
 
 export type Settings = Readonly<Record<string, string | number | boolean>>;
 
@@ -29,6 +29,8 @@ export class Transcripts {
   readonly settings: Settings;
   /** By number; of one that was played again, the later. */
   readonly played = new Map<number, TranscriptLine>();
+  /** What the earlier ones had cost. */
+  readonly superseded: Spent[] = [];
 
   private constructor(folder: string, settings: Settings) {
     this.folder = folder;
@@ -66,14 +68,20 @@ export class Transcripts {
       const line = parse(text, file, i + 2) as TranscriptLine | null;
       if (!Number.isSafeInteger(line?.episode) || !Array.isArray(line?.attempts) || line.attempts.length === 0)
         throw new ConfigError([`line ${i + 2} of ${file} is no played task`]);
-      transcripts.played.set(line.episode, line);
+      transcripts.#hold(line);
     }
     return transcripts;
   }
 
   append(line: TranscriptLine): void {
-    this.played.set(line.episode, line);
+    this.#hold(line);
     appendFileSync(fileIn(this.folder), `${JSON.stringify(line)}\n`);
+  }
+
+  #hold(line: TranscriptLine): void {
+    const earlier = this.played.get(line.episode);
+    if (earlier) this.superseded.push(earlier.spent);
+    this.played.set(line.episode, line);
   }
 }
 

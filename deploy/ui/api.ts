@@ -3,6 +3,7 @@ import { estimators } from "../../learner/advantage/index.ts";
 import { toArguments } from "../../proto/arguments.ts";
 import { ConfigError } from "../../proto/config.ts";
 import type { CreditView } from "./credit-view.ts";
+import type { NodeDirectory } from "./node-directory.ts";
 import { type Axis, axes } from "./run-series.ts";
 import type { WatchedRuns } from "./watched-runs.ts";
 import { parseOptions } from "./written-options.ts";
@@ -19,6 +20,7 @@ export class NotFound extends Error {
 export async function answerApi(
   runs: WatchedRuns,
   credit: CreditView,
+  nodes: NodeDirectory,
   what: string,
   given: URLSearchParams,
 ): Promise<object> {
@@ -33,6 +35,8 @@ export async function answerApi(
       return run().detail();
     case "actors":
       return { actors: await run().actors() };
+    case "nodes":
+      return nodes.of(run());
     case "series":
       return series(runs, given);
     case "credit":

@@ -5,10 +5,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Browser, Page } from "puppeteer-core";
 import puppeteer from "puppeteer-core";
+import { ActorSystem } from "../../actors/system/index.ts";
+import { Counter } from "../../actors/system/testing/counter.ts";
+import { connectNats } from "../../proto/bus/index.ts";
 import { keepNotice } from "../notices.ts";
 import { renderReport } from "../report/report.ts";
 import { figuresOf } from "../report/run-figures.ts";
 import { readRunFolder } from "../run-folder.ts";
+import { testingBroker } from "../testing-broker.ts";
+import { TestingProcess } from "../testing-process.ts";
 import { serveUi, type Ui } from "./server.ts";
 import { chromium, longRun, testingLearner, trainedRun } from "./testing.ts";
 import { WatchedRun } from "./watched-run.ts";
@@ -18,6 +23,7 @@ setDefaultTimeout(120_000); // for machines that do much else at the same time
 
 const program = chromium("page.test.ts");
 const axe = readFileSync(new URL(import.meta.resolve("axe-core/axe.min.js")), "utf8");
+const broker = program === undefined ? undefined : await testingBroker();
 const views = ["progress", "time", "actors", "ledger", "credit", "settings"];
 const desktop = { width: 1280, height: 860 };
 const phone = { width: 390, height: 844, isMobile: true, hasTouch: true };
@@ -30,7 +36,12 @@ describe.skipIf(program === undefined)("the page in Chromium", () => {
   let learner: Awaited<ReturnType<typeof testingLearner>>;
 
   beforeAll(async () => {
-    const long = longRun(root, "long", 10_000);
+    const long = longRun(root, "long", 10_000, broker && { nats: broker.url });
+    // Generation 1 is tried from iteration 50 on, and plays everything from 100 on.
+    longRun(root, "swapped", 200, {}, (iteration) => ({
+      ...(iteration < 100 && { "generation/0/return": 5, "generation/0/success": 0.5 }),
+      ...(iteration >= 50 && { "generation/1/return": 7 + iteration / 100, "generation/1/success": 0.75 }),
+    }));
     longRun(root, "other", 3000, { estimator: "grpo" });
     await trainedRun(root, "words");
     keepNotice({ notices: join(long, "notices.jsonl") }, "Iteration 7 waits for <b>3</b> episodes.");
@@ -52,6 +63,7 @@ describe.skipIf(program === undefined)("the page in Chromium", () => {
   afterAll(async () => {
     await browser?.close();
     await ui?.close();
+    await broker?.stop();
     await learner?.close();
     rmSync(root, { recursive: true, force: true });
   });
@@ -108,6 +120,53 @@ describe.skipIf(program === undefined)("the page in Chromium", () => {
     expect((await page.$$(".chart")).length).toBe(8); // number2 and number20 to 26
     await page.close();
   });
+
+  test("draws a line for each generation of the environment", async () => {
+    const page = await open("/progress?run=swapped");
+    const chart = "[aria-label^='Return by generation']";
+    await page.waitForSelector(`${chart} canvas`);
+    expect(await page.$$eval(`${chart} .legend li`, (items) => items.map((item) => item.textContent))).toEqual([
+      "generation 05",
+      "generation 18.990",
+    ]);
+    expect((await page.$$("[aria-label*='by generation']")).length).toBe(2); // what it has no metrics of is not drawn
+    await page.close();
+  });
+
+  test.skipIf(!broker)(
+    "shows the nodes of the run's broker: what they offer, their labels and their actors",
+    async () => {
+      const names = ["--name", "machine-1", "--labels", "zone=a", "--cpus", "3"];
+      const node = new TestingProcess(["node", "--nats", broker!.url, ...names], import.meta.dirname);
+      const bus = await connectNats({ servers: broker!.url });
+      const system = new ActorSystem(bus);
+      try {
+        const counter = await system.spawn(Counter, { start: 1 }, { name: "visits", cpus: 2, labels: { zone: "a" } });
+        await counter.ready();
+        await system.spawn(Counter, { start: 1 }, { name: "too-large", cpus: 64 });
+        const page = await open("/actors?run=long");
+        await page.waitForSelector("[aria-labelledby=directory] tbody tr");
+        await until(page, "[aria-labelledby=directory] tbody tr", "2 of 3");
+        const row = await text(page, "[aria-labelledby=directory] tbody tr");
+        expect(row).toContain("machine-1");
+        expect(row).toContain("zone=a");
+        expect(row).toContain("1 actor");
+        await page.click("[aria-labelledby=directory] summary");
+        expect(await text(page, "[aria-labelledby=directory] details[open] li")).toContain("visits counter, running");
+        expect(await page.$$eval(".held", (lists) => lists.at(-1)!.textContent)).toContain(
+          "too-large counter, pending",
+        );
+        await page.evaluate(axe);
+        expect(await brokenRules(page)).toEqual([]);
+        await page.close();
+      } finally {
+        await Promise.all(["visits", "too-large"].map((name) => system.kill(name)));
+        await system.close();
+        await bus.close();
+        await node.kill("SIGTERM");
+      }
+    },
+  );
 
   test("shows a thousand actors and how far behind they are", async () => {
     const page = await open("/actors");

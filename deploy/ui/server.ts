@@ -12,6 +12,7 @@ import { ConfigError } from "../../proto/config.ts";
 import { StatusError } from "../../proto/grpc.ts";
 import { answerApi, control, NotFound } from "./api.ts";
 import { CreditView } from "./credit-view.ts";
+import { NodeDirectory, type NodeDirectoryOptions } from "./node-directory.ts";
 import { loadPage, type PageFiles } from "./page-files.ts";
 import { prometheusText } from "./prometheus.ts";
 import type { WatchedRuns } from "./watched-runs.ts";
@@ -21,6 +22,8 @@ export interface UiOptions {
   port: number;
   /** Names besides loopback's by which a reverse proxy, which then answers for TLS and login, may ask. */
   allowedHosts?: readonly string[];
+  /** Where the directory of nodes is read. Default: at the broker of each run, without credentials. */
+  nodes?: NodeDirectoryOptions;
 }
 
 export interface Ui {
@@ -42,9 +45,14 @@ class Refusal extends Error {
 }
 
 /** Rejects when the port is taken. */
-export async function serveUi(runs: WatchedRuns, { port, allowedHosts = [] }: UiOptions): Promise<Ui> {
+export async function serveUi(
+  runs: WatchedRuns,
+  { port, allowedHosts = [], nodes: access = { nats: "", access: {} } }: UiOptions,
+): Promise<Ui> {
   const token = randomBytes(24).toString("base64url");
-  const site = { runs, token, page: loadPage(token), credit: new CreditView(), hosts: [...LOOPBACK, ...allowedHosts] };
+  const nodes = new NodeDirectory(access);
+  const hosts = [...LOOPBACK, ...allowedHosts];
+  const site = { runs, token, page: loadPage(token), credit: new CreditView(), nodes, hosts };
   const server = createServer((request, response) => {
     answer(site, request, response).catch((error: Error) => {
       if (response.headersSent) response.destroy();
@@ -61,12 +69,12 @@ export async function serveUi(runs: WatchedRuns, { port, allowedHosts = [] }: Ui
   });
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
-    close: () =>
-      new Promise((resolve) => {
-        runs.close();
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
+    async close() {
+      runs.close();
+      const closed = new Promise((resolve) => server.close(resolve));
+      server.closeAllConnections();
+      await Promise.all([closed, nodes.close()]);
+    },
   };
 }
 
@@ -75,11 +83,12 @@ interface Site {
   token: string;
   page: PageFiles;
   credit: CreditView;
+  nodes: NodeDirectory;
   hosts: readonly string[];
 }
 
 async function answer(site: Site, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const { runs, page, credit } = site;
+  const { runs, page, credit, nodes } = site;
   checkHost(site, request);
   const url = new URL(request.url ?? "/", "http://ui");
   if (url.pathname === "/api/control") {
@@ -88,7 +97,11 @@ async function answer(site: Site, request: IncomingMessage, response: ServerResp
   }
   if (request.method !== "GET" && request.method !== "HEAD") throw new Refusal(405, "Only GET is understood here.");
   if (url.pathname.startsWith("/api/"))
-    return sendJson(response, 200, await answerApi(runs, credit, url.pathname.slice("/api/".length), url.searchParams));
+    return sendJson(
+      response,
+      200,
+      await answerApi(runs, credit, nodes, url.pathname.slice("/api/".length), url.searchParams),
+    );
   if (url.pathname === "/metrics") {
     response.writeHead(200, { "content-type": "text/plain; version=0.0.4; charset=utf-8", ...always });
     response.end(await prometheusText(runs));

@@ -60,6 +60,7 @@ export function longRun(
   name: string,
   iterations: number,
   settings: Record<string, unknown> = {},
+  changes: (iteration: number) => Record<string, number> = () => ({}),
 ): string {
   const path = join(root, name);
   mkdirSync(path, { recursive: true });
@@ -68,7 +69,7 @@ export function longRun(
     { path, config: join(path, "config.toml") },
     formatConfig(runSchema, resolveConfig(runSchema, [{ source: "test", values }])),
   );
-  const lines = Array.from({ length: iterations }, (_, iteration) => metricsLine(iteration));
+  const lines = Array.from({ length: iterations }, (_, iteration) => metricsLine(iteration, changes(iteration)));
   writeFileSync(join(path, "metrics.jsonl"), lines.join(""));
   return path;
 }

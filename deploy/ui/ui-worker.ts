@@ -7,8 +7,9 @@ import { WatchedRuns } from "./watched-runs.ts";
 const { root, run, port, secrets } = workerData as UiBirth;
 const say = (report: UiReport) => parentPort!.postMessage(report);
 try {
-  const security = secrets === undefined ? undefined : roleSecrets(secrets, "viewer")?.client;
-  const { url } = await serveUi(WatchedRuns.ofFolder(root, [run], security), { port });
+  const viewer = secrets === undefined ? undefined : roleSecrets(secrets, "viewer");
+  const nodes = { nats: "", access: viewer?.bus ?? {} };
+  const { url } = await serveUi(WatchedRuns.ofFolder(root, [run], viewer?.client), { port, nodes });
   say({ url });
 } catch (error) {
   say({ failure: (error as Error).message });

@@ -48,3 +48,8 @@ test("a damaged pack is refused whole", () => {
   expect(() => new GamePack(new TextEncoder().encode("PXGAMES1 and more"))).toThrow('expected "PXGAMES2"');
   expect(() => new GamePack(new Uint8Array(0))).toThrow("not a pack");
 });
+
+test("a game that cannot be played is not packed, and the error names it", () => {
+  const file = { ...LIGHTS, pddl_problem: LIGHTS.pddl_problem.replace(/\(:goal[\s\S]*/, "(:goal (on nothing)))") };
+  expect(() => packGames([{ name: "lights/broken", file }], "here")).toThrow("cannot pack the game lights/broken: ");
+});

@@ -28,7 +28,7 @@ const definition: EnvironmentDefinition = {
     return {
       spec,
       splits: ["train", "eval"],
-      tasks: () => ({ size: 6, at: (index) => String(index) }),
+      tasks: () => ({ size: 40, at: (index) => String(index) }),
       create() {
         let task = "";
         let step = 0;

@@ -15,6 +15,12 @@ export const language: PolicyDefinition = {
     },
     lora: { default: 0, about: "Rank of the adapters to train on the folder's weights; 0: train all weights." },
     loraAlpha: { default: 0, about: "The adapters' share is scaled by this over the rank; 0: twice the rank." },
+    loraTargets: { default: "", about: "Projections with adapters, such as q_proj,v_proj; all when empty." },
+    format: { default: "stored", about: "Weights that are not trained: as stored, bf16, or int8." },
+    recompute: {
+      default: false,
+      about: "Compute layers again for their gradient: a third more time, a fraction of the memory.",
+    },
     template: {
       default: "plain",
       about: "What the model is told: plain, alfworld, webshop, or the path of a template file (TOML).",
@@ -36,6 +42,12 @@ export const language: PolicyDefinition = {
     layers: { default: 3, about: "`proxima imitate` without a folder: its layers." },
     heads: { default: 4, about: "`proxima imitate` without a folder: its attention heads." },
     context: { default: 2048, about: "`proxima imitate` without a folder: most tokens of prompt and answer together." },
+  },
+  async prepare(spec, demonstrations, folder): Promise<PolicySpec["options"]> {
+    if (spec.options.model !== "") return {};
+    const { newModel } = await import("./new-model.ts");
+    newModel(folder, spec, demonstrations);
+    return { model: folder };
   },
   create() {
     throw new TypeError('Policy "language" reads files: it is opened, not created');

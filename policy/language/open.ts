@@ -5,20 +5,29 @@ import { join } from "node:path";
 import type { AnswerWriter, PolicySpec, TokenPolicy } from "../policy.ts";
 import type { Rows } from "../rows.ts";
 import type { Tensors } from "../tensor/tensors.ts";
-import { AGENT_MODES, type AgentMode, ANSWER_FORMS, type AnswerForm, languageAgents } from "./agent/index.ts";
+import { languageAgents } from "./agent/index.ts";
 import { answerRows, answersOf, packAnswers } from "./answer-rows.ts";
-import { readCheckpoint, readJson, weightsOf } from "./causal/checkpoint.ts";
+import { readJson } from "./causal/checkpoint.ts";
 import {
+  adaptedWeights,
+  BASE_FORMATS,
   type CausalConfig,
   CheckpointError,
   causal,
+  checkTokenizer,
+  frozenBase,
   Generator,
+  type Projection,
+  readCheckpoint,
   readConfig,
+  readTokenizer,
   type SamplingOptions,
   type Session,
+  weightsOf,
 } from "./causal/index.ts";
-import { checkTokenizer, readTokenizer } from "./causal/tokenizer.ts";
+import type { Weights } from "./causal/model.ts";
 import { Dialogue, type Speech } from "./dialogue.ts";
+import { agentOptions, oneOf, wholeNumber } from "./settings.ts";
 
 /**
  * @throws TypeError when the spaces are not words, or no folder is named; RangeError for options that mean nothing; CheckpointError
@@ -35,7 +44,7 @@ export function openLanguagePolicy(spec: PolicySpec): TokenPolicy {
     throw new TypeError(
       'Policy "language" needs --policy.model: the folder of a Hugging Face model, or the one that "proxima imitate --policy language" makes',
     );
-  const { config, first, hash: weightsHash, stopTokens } = readModel(folder);
+  const { config, weights, first, identity, stopTokens } = readModel(folder, options);
   const tokenizer = readTokenizer(folder);
   checkTokenizer(tokenizer, config.vocabulary, folder);
   const ends = stopTokens.length ? stopTokens : tokenizer.endToken === undefined ? [] : [tokenizer.endToken];
@@ -51,14 +60,11 @@ export function openLanguagePolicy(spec: PolicySpec): TokenPolicy {
     );
   const temperature = Number(options.temperature);
   if (!(temperature > 0)) throw new RangeError(`Policy option "temperature" must be above 0, found ${temperature}`);
-  const template = templateText(String(options.template));
+  const spoken = agentOptions(options);
   const encode = (text: string) => Int32Array.from(tokenizer.encode(text));
   const speech: Speech = {
     agents: languageAgents({
-      template,
-      form: oneOf<AnswerForm>(options, "form", ANSWER_FORMS),
-      mode: oneOf<AgentMode>(options, "mode", AGENT_MODES),
-      history: wholeNumber(options, "history", 0),
+      ...spoken,
       promptTokens: Math.min(wholeNumber(options, "promptTokens", 0) || maxContext, maxContext),
       countTokens: (text) => tokenizer.encode(text).length,
     }),
@@ -68,14 +74,14 @@ export function openLanguagePolicy(spec: PolicySpec): TokenPolicy {
     ends,
     maxContext,
   };
-  const model = causal(config);
+  const model = causal(config, { weights, recompute: options.recompute === true });
   return {
     spec,
     head: "tokens",
     hasValue: false,
     vocabulary: config.vocabulary,
     base: createHash("sha256")
-      .update(JSON.stringify([config, ends, template, weightsHash]))
+      .update(JSON.stringify([config, ends, spoken, identity]))
       .update(tokenizerFiles(folder))
       .digest("hex"),
     layout: model.layout,
@@ -112,48 +118,47 @@ function answerWriter(generator: Generator, options: SamplingOptions): AnswerWri
   };
 }
 
-/** A folder with weights is a base; one without tells the shape of a model that is trained from nothing. */
-function readModel(folder: string): {
+interface ModelFolder {
   config: CausalConfig;
   stopTokens: readonly number[];
-  hash: string;
+  /** How the model computes, where it trains adapters on a frozen base. */
+  weights?: Weights;
+  /** Of what is not trained. */
+  identity: string;
+  /** The folder's weights, where they are what is trained. */
   first?(): Float32Array;
-} {
-  const hasWeights = readdirSync(folder).some((name) => name.endsWith(".safetensors"));
-  if (hasWeights) {
-    const checkpoint = readCheckpoint(folder);
-    const { config, generation } = checkpoint;
-    return { config, stopTokens: generation.stopTokens, hash: checkpoint.hash(), first: () => weightsOf(checkpoint) };
+}
+
+/** With weights a folder is a base for adapters, or where training starts; without, the shape of a model that knows nothing yet. */
+function readModel(folder: string, options: PolicySpec["options"]): ModelFolder {
+  const rank = wholeNumber(options, "lora", 0);
+  if (!existsSync(folder)) throw new CheckpointError(`Cannot read a model from ${folder}: there is no such folder`);
+  if (!readdirSync(folder).some((name) => /\.(safetensors|bin)(\.index\.json)?$/.test(name))) {
+    const json = readJson(folder, "config.json");
+    if (json === undefined) throw new CheckpointError(`Cannot read a model from ${folder}: it has no config.json`);
+    if (rank > 0)
+      throw new RangeError(
+        `Policy option "lora" is ${rank}, but ${folder} has no weights that adapters could be trained on`,
+      );
+    return { config: readConfig(json), stopTokens: [], identity: "" };
   }
-  const json = readJson(folder, "config.json");
-  if (json === undefined) throw new CheckpointError(`Cannot read a model from ${folder}: it has no config.json`);
-  return { config: readConfig(json), stopTokens: [], hash: "" };
+  const checkpoint = readCheckpoint(folder);
+  const { config, generation } = checkpoint;
+  if (rank === 0)
+    return { config, stopTokens: generation.stopTokens, identity: "", first: () => weightsOf(checkpoint) };
+  const base = frozenBase(checkpoint, oneOf(options, "format", BASE_FORMATS));
+  const alpha = Number(options.loraAlpha) || undefined;
+  const targets = options.loraTargets === "" ? undefined : (String(options.loraTargets).split(",") as Projection[]);
+  return {
+    config,
+    stopTokens: generation.stopTokens,
+    weights: adaptedWeights(base, { rank, alpha, targets }),
+    identity: base.identity(),
+  };
 }
 
 /** All that decides which tokens a text is and how a conversation is written. */
 function tokenizerFiles(folder: string): Buffer {
   const files = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"].map((name) => join(folder, name));
   return Buffer.concat(files.filter((path) => existsSync(path)).map((path) => readFileSync(path)));
-}
-
-/** A built-in template's name, or what is in the file. */
-function templateText(nameOrPath: string): string {
-  if (!nameOrPath.endsWith(".toml")) return nameOrPath;
-  try {
-    return readFileSync(nameOrPath, "utf8");
-  } catch (cause) {
-    throw new RangeError(`Cannot read the template of policy "language": ${(cause as Error).message}`, { cause });
-  }
-}
-
-function wholeNumber(options: PolicySpec["options"], name: string, least: number): number {
-  const value = Number(options[name]);
-  if (Number.isSafeInteger(value) && value >= least) return value;
-  throw new RangeError(`Policy option "${name}" must be a whole number of at least ${least}, found ${options[name]}`);
-}
-
-function oneOf<T extends string>(options: PolicySpec["options"], name: string, known: readonly T[]): T {
-  const found = known.find((value) => value === options[name]);
-  if (found !== undefined) return found;
-  throw new RangeError(`Policy option "${name}" must be one of ${known.join(", ")}, found ${options[name]}`);
 }

@@ -1,6 +1,8 @@
 /** The operations of language models, each with literal loops in float64: part of `conformance`. */
 import type { OperationExample } from "./conformance.ts";
-import type { AttentionOptions } from "./tensors.ts";
+import { FrozenMatrix } from "./frozen.ts";
+import { initialise } from "./initialise.ts";
+import type { AttentionOptions, ParameterSpec, TensorProvider } from "./tensors.ts";
 
 /** Σ_c a[at + c]·b[bt + c] */
 function dot(a: readonly number[], at: number, b: readonly number[], bt: number, width: number): number {
@@ -136,3 +138,27 @@ export const LANGUAGE_OPERATIONS: readonly OperationExample[] = [
       }),
   },
 ];
+
+/** A projection and log-probabilities by a matrix in bf16, frozen or as a parameter: values one after the other, the gradient of x. */
+export async function runFrozen(
+  provider: TensorProvider,
+  isFrozen: boolean,
+): Promise<{ value: Float32Array; gradient: Float32Array }> {
+  const x: ParameterSpec = { name: "x", shape: [5, 6], init: { type: "normal", value: 1 } };
+  const w: ParameterSpec = { name: "w", shape: [WORDS, 6], init: { type: "normal", value: 1 } };
+  const stored = Uint16Array.from(new Uint32Array(initialise([w], 2).buffer), (word) => word >>> 16);
+  const matrix = new FrozenMatrix(w.shape, "BF16", new Uint8Array(stored.buffer));
+  const values = new Float32Array(WORDS * 6);
+  matrix.copyTo(values, 0, WORDS);
+  const model = provider.model(isFrozen ? [x] : [x, w]);
+  model.load(isFrozen ? initialise([x], 3) : Float32Array.of(...initialise([x], 3), ...values));
+  const { words, wide } = await model.differentiate((t) => {
+    const weights = isFrozen ? matrix : t.parameter("w");
+    const words = t.tokenLogProbs(t.parameter("x"), weights, t.indices(TARGETS));
+    const wide = t.project(t.parameter("x"), weights);
+    return { loss: t.add(t.sum(t.square(words)), t.mean(t.square(wide))), words, wide };
+  });
+  const gradient = (await model.gradients()).slice(0, 30);
+  model.dispose();
+  return { value: Float32Array.of(...words, ...wide), gradient };
+}

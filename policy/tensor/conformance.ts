@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { LANGUAGE_OPERATIONS } from "./conformance-language.ts";
+import { LANGUAGE_OPERATIONS, runFrozen } from "./conformance-language.ts";
 import { initialise } from "./initialise.ts";
 import type { Activation, AdamOptions, Model, ParameterSpec, Tensor, TensorProvider, Tensors } from "./tensors.ts";
 
@@ -8,15 +8,11 @@ import type { Activation, AdamOptions, Model, ParameterSpec, Tensor, TensorProvi
  * those loops, twenty training steps against a network written out by hand, and rows that do not depend on their batch.
  * Call it in a test file: `conformance(simdProvider())`.
  */
-export function conformance(
-  provider: TensorProvider,
-  tolerances: Partial<Tolerances> = {},
-  operations: readonly OperationExample[] = OPERATIONS,
-): void {
+export function conformance(provider: TensorProvider, tolerances: Partial<Tolerances> = {}): void {
   const { value, gradient, training, row } = { ...TOLERANCES, ...tolerances };
 
   describe(`${provider.name}: operations`, () => {
-    for (const example of operations) {
+    for (const example of OPERATIONS) {
       test(`${example.name} equals literal loops, its gradient central differences`, async () => {
         const found = await runOperation(provider, example);
         const expected = example.reference(...found.inputs.map((x) => Array.from(x)));
@@ -29,6 +25,12 @@ export function conformance(
         );
       });
     }
+  });
+
+  test(`${provider.name}: a frozen matrix is multiplied by like a parameter with its numbers`, async () => {
+    const [frozen, parameter] = [await runFrozen(provider, true), await runFrozen(provider, false)];
+    expectClose(frozen.value, parameter.value, value);
+    expectClose(frozen.gradient, parameter.gradient, gradient);
   });
 
   describe(`${provider.name}: rows`, () => {
@@ -319,7 +321,8 @@ function elementwise(
 }
 
 /** Also used to compare providers with each other. */
-export const BASIC_OPERATIONS: readonly OperationExample[] = [
+export const OPERATIONS: readonly OperationExample[] = [
+  ...LANGUAGE_OPERATIONS,
   ...[
     [1, 5, 3],
     [4, 8, 8],
@@ -535,8 +538,6 @@ export const BASIC_OPERATIONS: readonly OperationExample[] = [
       }),
   },
 ];
-
-export const OPERATIONS: readonly OperationExample[] = [...BASIC_OPERATIONS, ...LANGUAGE_OPERATIONS];
 
 // Rows.
 

@@ -60,31 +60,46 @@ export class FrozenMatrix {
   }
 }
 
+/** Rows that are converted at a time. */
+const SOME_ROWS = 256;
+
+function forSomeRows(matrix: FrozenMatrix, visit: (values: Float32Array, from: number, to: number) => void): void {
+  const { rows, width } = matrix;
+  const values = new Float32Array(SOME_ROWS * width);
+  for (let from = 0; from < rows; from += SOME_ROWS) {
+    const to = Math.min(rows, from + SOME_ROWS);
+    matrix.copyTo(values, from, to);
+    visit(values, from, to);
+  }
+}
+
 /** The same matrix in half of float32's bytes: its numbers rounded to 8 bits, ties to even. */
 export function toBfloat16(matrix: FrozenMatrix): FrozenMatrix {
   const { rows, width } = matrix;
   const stored = new Uint16Array(new Memory(2 * rows * width));
-  const row = new Float32Array(width);
-  const words = new Uint32Array(row.buffer);
-  for (let r = 0; r < rows; r++) {
-    matrix.copyTo(row, r, r + 1);
-    for (let c = 0; c < width; c++) stored[r * width + c] = (words[c] + 0x7fff + ((words[c] >>> 16) & 1)) >>> 16;
-  }
+  forSomeRows(matrix, (values, from, to) => {
+    const words = new Uint32Array(values.buffer);
+    const first = from * width;
+    const count = (to - from) * width;
+    for (let i = 0; i < count; i++) stored[first + i] = (words[i] + 0x7fff + ((words[i] >>> 16) & 1)) >>> 16;
+  });
   return new FrozenMatrix([rows, width], "BF16", new Uint8Array(stored.buffer));
 }
 
 /** The same matrix in a quarter of float32's bytes: each row scaled to −127 … 127 and rounded. Its numbers move by up to 0.4 % of the row's largest. */
 export function quantise(matrix: FrozenMatrix): FrozenMatrix {
   const { rows, width } = matrix;
-  const values = new Int8Array(new Memory(rows * width));
+  const stored = new Int8Array(new Memory(rows * width));
   const scales = new Float32Array(rows);
-  const row = new Float32Array(width);
-  for (let r = 0; r < rows; r++) {
-    matrix.copyTo(row, r, r + 1);
-    let largest = 0;
-    for (const x of row) largest = Math.max(largest, Math.abs(x));
-    scales[r] = largest / 127;
-    for (let c = 0; c < width; c++) values[r * width + c] = largest === 0 ? 0 : Math.round(row[c] / scales[r]);
-  }
-  return new FrozenMatrix([rows, width], "I8", new Uint8Array(values.buffer), scales);
+  forSomeRows(matrix, (values, from, to) => {
+    for (let r = from; r < to; r++) {
+      const at = (r - from) * width;
+      let largest = 0;
+      for (let c = at; c < at + width; c++) largest = Math.max(largest, Math.abs(values[c]));
+      scales[r] = largest / 127;
+      const scale = largest === 0 ? 0 : 1 / scales[r];
+      for (let c = 0; c < width; c++) stored[r * width + c] = Math.round(values[at + c] * scale);
+    }
+  });
+  return new FrozenMatrix([rows, width], "I8", new Uint8Array(stored.buffer), scales);
 }

@@ -85,7 +85,87 @@ export interface AttentionShape {
   window: number;
 }
 
-export interface Kernels extends Memory {
+/** What language models need besides. */
+export interface LanguageKernels {
+  /** out = x·wᵀ + bias, x [m, k], w [n, k], bias [n] or 0; each element sums its k products as four sums, l in sum l mod 4. */
+  project(x: Handle, w: Handle | FrozenMatrix, bias: Handle, out: Handle, m: number, k: number, n: number): void;
+  /** dx (+)= dy·w, dy [m, n], w [n, k]: the gradient of `project` with a frozen matrix. */
+  frozenGradient(dy: Handle, w: FrozenMatrix, dx: Handle, m: number, k: number, n: number, accumulate: boolean): void;
+
+  /** out = x·scale·gain with the row's scale = 1/√(mean x² + epsilon), which statistics [rows] receives. */
+  rmsNorm(x: Handle, gain: Handle, out: Handle, statistics: Handle, rows: number, width: number, epsilon: number): void;
+  rmsNormGradient(
+    x: Handle,
+    gain: Handle,
+    statistics: Handle,
+    dy: Handle,
+    dx: Handle,
+    dgain: Handle,
+    rows: number,
+    width: number,
+    accumulate: number,
+  ): void;
+  /**
+   * out (+)= x [rows, heads, width], element c of a head's first half and of its second turned as one point by an angle of the row: angles
+   * [rows, width] holds the cosines, then the sines. `inverse` turns back.
+   */
+  rotate(
+    x: Handle,
+    angles: Handle,
+    out: Handle,
+    rows: number,
+    heads: number,
+    width: number,
+    inverse: boolean,
+    accumulate: boolean,
+  ): void;
+  /** Causal attention of one sequence; log Σ exp of each score row goes to statistics [rows of q, heads]. */
+  attention(q: Handle, k: Handle, v: Handle, out: Handle, statistics: Handle, span: Span, shape: AttentionShape): void;
+  /** Adds to dq, dk and dv. */
+  attentionGradient(
+    q: Handle,
+    k: Handle,
+    v: Handle,
+    out: Handle,
+    statistics: Handle,
+    dout: Handle,
+    dq: Handle,
+    dk: Handle,
+    dv: Handle,
+    span: Span,
+    shape: AttentionShape,
+  ): void;
+  /**
+   * out [rows, 2] = log-probability of the target and entropy of softmax(x·tableᵀ), x [rows, width], table [vocabulary, width], by
+   * VOCABULARY_PART words at a time. statistics [rows, 4] is the provider's own.
+   */
+  tokenLogProbs(
+    x: Handle,
+    table: Handle | FrozenMatrix,
+    targets: Handle,
+    out: Handle,
+    statistics: Handle,
+    rows: number,
+    width: number,
+    vocabulary: number,
+  ): void;
+  /** Adds to dx and dtable, from y = out and dy [rows, 2]. */
+  tokenLogProbsGradient(
+    x: Handle,
+    table: Handle | FrozenMatrix,
+    targets: Handle,
+    y: Handle,
+    statistics: Handle,
+    dy: Handle,
+    dx: Handle,
+    dtable: Handle,
+    rows: number,
+    width: number,
+    vocabulary: number,
+  ): void;
+}
+
+export interface Kernels extends Memory, LanguageKernels {
   readonly name: string;
   /** Calls only record what is to be done, in order; `read`, `readInto` and `adam` answer once it was done. */
   readonly isQueued?: boolean;
@@ -124,11 +204,6 @@ export interface Kernels extends Memory {
     activation: Unary,
     accumulate: number,
   ): void;
-
-  /** out = x·wᵀ + bias, x [m, k], w [n, k], bias [n] or 0; each element sums its k products as four sums, l in sum l mod 4. */
-  project(x: Handle, w: Handle | FrozenMatrix, bias: Handle, out: Handle, m: number, k: number, n: number): void;
-  /** dx (+)= dy·w, dy [m, n], w [n, k]: the gradient of `project` with a frozen matrix. */
-  frozenGradient(dy: Handle, w: FrozenMatrix, dx: Handle, m: number, k: number, n: number, accumulate: boolean): void;
 
   /** out[i] = a[i] ∘ b[i mod period]; period is length, a row's width or 1. */
   binary(op: Binary, a: Handle, b: Handle, out: Handle, length: number, period: number): void;
@@ -218,78 +293,6 @@ export interface Kernels extends Memory {
     rows: number,
     width: number,
     accumulate: number,
-  ): void;
-
-  /** out = x·scale·gain with the row's scale = 1/√(mean x² + epsilon), which statistics [rows] receives. */
-  rmsNorm(x: Handle, gain: Handle, out: Handle, statistics: Handle, rows: number, width: number, epsilon: number): void;
-  rmsNormGradient(
-    x: Handle,
-    gain: Handle,
-    statistics: Handle,
-    dy: Handle,
-    dx: Handle,
-    dgain: Handle,
-    rows: number,
-    width: number,
-    accumulate: number,
-  ): void;
-  /**
-   * out (+)= x [rows, heads, width], element c of a head's first half and of its second turned as one point by an angle of the row: angles
-   * [rows, width] holds the cosines, then the sines. `inverse` turns back.
-   */
-  rotate(
-    x: Handle,
-    angles: Handle,
-    out: Handle,
-    rows: number,
-    heads: number,
-    width: number,
-    inverse: boolean,
-    accumulate: boolean,
-  ): void;
-  /** Causal attention of one sequence; log Σ exp of each score row goes to statistics [rows of q, heads]. */
-  attention(q: Handle, k: Handle, v: Handle, out: Handle, statistics: Handle, span: Span, shape: AttentionShape): void;
-  /** Adds to dq, dk and dv. */
-  attentionGradient(
-    q: Handle,
-    k: Handle,
-    v: Handle,
-    out: Handle,
-    statistics: Handle,
-    dout: Handle,
-    dq: Handle,
-    dk: Handle,
-    dv: Handle,
-    span: Span,
-    shape: AttentionShape,
-  ): void;
-  /**
-   * out [rows, 2] = log-probability of the target and entropy of softmax(x·tableᵀ), x [rows, width], table [vocabulary, width], by
-   * VOCABULARY_PART words at a time. statistics [rows, 4] is the provider's own.
-   */
-  tokenLogProbs(
-    x: Handle,
-    table: Handle | FrozenMatrix,
-    targets: Handle,
-    out: Handle,
-    statistics: Handle,
-    rows: number,
-    width: number,
-    vocabulary: number,
-  ): void;
-  /** Adds to dx and dtable, from y = out and dy [rows, 2]. */
-  tokenLogProbsGradient(
-    x: Handle,
-    table: Handle | FrozenMatrix,
-    targets: Handle,
-    y: Handle,
-    statistics: Handle,
-    dy: Handle,
-    dx: Handle,
-    dtable: Handle,
-    rows: number,
-    width: number,
-    vocabulary: number,
   ): void;
 
   /**

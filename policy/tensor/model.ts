@@ -135,6 +135,11 @@ export class KernelModel implements Model {
 
   cache(layers: number, width: number): AttentionCache {
     this.check("make a cache");
+    if (this.isQueued) {
+      throw new TypeError(
+        `Cannot generate on the device ${this.kernels.name}: a cache of keys is kept by the CPU's kernels alone`,
+      );
+    }
     return new KeyValueCache(this.kernels, layers, width);
   }
 

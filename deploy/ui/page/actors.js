@@ -2,6 +2,7 @@
 import { useRef, useState } from "preact/hooks";
 import { control } from "./api.js";
 import { duration, percent, plural } from "./format.js";
+import { NodeDirectory } from "./nodes.js";
 import { html, Problem, Tile, useAnswer } from "./ui.js";
 
 const PAGE = 100;
@@ -36,6 +37,7 @@ export function Actors({ detail }) {
       ${status.actors.refused > 0 ? html`<${Tile} label="Refused" value=${status.actors.refused} about="weights versions" />` : null}
     </dl>
     <${Swap} run=${detail.name} environment=${environment} />
+    <${NodeDirectory} run=${detail.name} poll=${polls.number} />
     <${Lags} actors=${actors} />
     <div class="beside">
       <section>

@@ -2,6 +2,7 @@
 import { useMemo, useState } from "preact/hooks";
 import { Chart } from "./chart.js";
 import { clock, decimal, percent, plural, short } from "./format.js";
+import { Generations } from "./generations.js";
 import { Choice, html, Problem, Tile, useAnswer } from "./ui.js";
 
 /** Those worth looking at first; a run shows the ones it has. */
@@ -91,6 +92,7 @@ export function Progress({ detail, shown, theme, given, go }) {
       ${range ? html`<button onClick=${() => setRange(undefined)}>Show all</button>` : null}
     </form>
     <${Charts} metrics=${metrics.slice(0, MAX_CHARTS)} shown=${shown} theme=${theme} axis=${axis} smooth=${smooth} range=${range} onZoom=${setRange} />
+    ${words.length === 0 ? html`<${Generations} detail=${detail} theme=${theme} axis=${axis} smooth=${smooth} range=${range} onZoom=${setRange} />` : null}
     ${metrics.length > MAX_CHARTS ? html`<p class="quiet">and ${metrics.length - MAX_CHARTS} more: type more of the name</p>` : null}
   `;
 }

@@ -47,7 +47,7 @@ export interface AgentOptions {
   memory?(): Memory;
 }
 
-/** Follows one episode. */
+/** Follows one episode: turns come in order, each is asked for once and then answered. */
 export interface LanguageAgent {
   /** What to ask the model. @throws RangeError when not even the shortest prompt is within the budget */
   prompt(turn: Turn): readonly ChatMessage[];

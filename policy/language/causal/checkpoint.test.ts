@@ -99,7 +99,12 @@ const REFUSALS: [what: string, damage: (path: string) => void, message: string][
   [
     "a size that is no number",
     (path) => edit(path, "config.json", (json) => ({ ...json, hidden_size: "8" })),
-    'expected hidden_size to be an integer of at least 1, found "8"',
+    'expected hidden_size to be an integer from 1 to 16777216, found "8"',
+  ],
+  [
+    "more layers than any model has",
+    (path) => edit(path, "config.json", (json) => ({ ...json, num_hidden_layers: 1e9 })),
+    "expected num_hidden_layers to be an integer from 1 to 4096, found 1000000000",
   ],
   [
     "heads that do not share evenly",

@@ -114,7 +114,7 @@ export function readConfig(json: unknown): CausalConfig {
   }
   const hidden = count(json, "hidden_size");
   const heads = count(json, "num_attention_heads");
-  const layers = count(json, "num_hidden_layers");
+  const layers = count(json, "num_hidden_layers", undefined, 1, 4096);
   const context = count(json, "max_position_embeddings", qwen ? 32_768 : 2048);
   const { ropeTheta, ropeScaling, contextLimit } = readRope(json, context);
   const attentionBias = json.attention_bias === true;
@@ -239,11 +239,11 @@ function isRecord(value: unknown): value is Json {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function count(json: Json, key: string, standard?: number, least = 1): number {
+function count(json: Json, key: string, standard?: number, least = 1, most = 2 ** 24): number {
   const value = json[key] ?? standard;
-  if (typeof value === "number" && Number.isSafeInteger(value) && value >= least && value < 2 ** 31) return value;
+  if (typeof value === "number" && Number.isSafeInteger(value) && value >= least && value <= most) return value;
   throw new CheckpointError(
-    `Cannot read config.json: expected ${key} to be an integer of at least ${least}, found ${JSON.stringify(value ?? null)}`,
+    `Cannot read config.json: expected ${key} to be an integer from ${least} to ${most}, found ${JSON.stringify(value ?? null)}`,
   );
 }
 

@@ -66,6 +66,9 @@ export class Session {
 /** Tokens of prompts and answers that are computed in one run: bounds memory, changes no result. */
 const TOKENS_A_RUN = 512;
 
+/** So often whoever else waits gets a turn, an actor's signs of life among them: answers may take minutes. */
+const PAUSE_AFTER_MS = 100;
+
 /** An answer while it is written. */
 interface Answer {
   request: GenerationRequest;
@@ -98,7 +101,12 @@ export class Generator {
     const answers = requests.map((request) => this.begin(request, options));
     const finished = new Map<Answer, Generation>();
     let active = answers;
+    let pausedAt = performance.now();
     while (active.length > 0) {
+      if (performance.now() - pausedAt > PAUSE_AFTER_MS) {
+        await new Promise((resolve) => setImmediate(resolve));
+        pausedAt = performance.now();
+      }
       for (const answer of await this.run(active, options)) {
         const generation = this.finish(answer, options);
         if (generation) finished.set(answer, generation);

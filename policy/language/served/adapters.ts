@@ -10,7 +10,8 @@
  * (https://docs.sglang.ai/advanced_features/lora.html) when started with --enable-lora, --max-lora-rank and --lora-target-modules.
  */
 import { errorMessage, isRecord, ProtocolError, parseJson, shown } from "./answer.ts";
-import { checkedUrl, ServedModelError } from "./model.ts";
+import { checkedUrl, post, textOf } from "./http.ts";
+import { ServedModelError } from "./model.ts";
 
 export interface AdapterHost {
   /** Loads the adapter, or replaces what has that name. Gives the name by which requests ask for the base with it. */
@@ -31,114 +32,83 @@ export interface AdapterHostOptions {
   timeoutMs?: number;
 }
 
+/** In what the servers differ. */
+interface Dialect {
+  /** Where its paths begin. */
+  root(baseUrl: string): string;
+  /** What replaces an adapter of the same name at once, where the server's version knows it. */
+  replacing: object;
+  /** How requests name the base with the adapter. */
+  asked(model: string, name: string): string;
+  hint: string;
+}
+
+const dialects: Readonly<Record<(typeof ADAPTER_SERVERS)[number], Dialect>> = {
+  vllm: {
+    root: (baseUrl) => baseUrl,
+    replacing: { load_inplace: true },
+    asked: (_, name) => name,
+    hint: "vLLM serves this only with --enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True",
+  },
+  sglang: {
+    root: (baseUrl) => baseUrl.replace(/\/v1$/, ""),
+    replacing: {},
+    asked: (model, name) => `${model}:${name}`,
+    hint: "SGLang serves this only with --enable-lora",
+  },
+};
+
+/** @throws RangeError for an address that cannot be one, or would give the key away */
 export function adapterHost(server: (typeof ADAPTER_SERVERS)[number], options: AdapterHostOptions): AdapterHost {
-  return server === "vllm" ? new VllmAdapters(options) : new SglangAdapters(options);
+  const { root, replacing, asked, hint } = dialects[server];
+  const base = root(checkedUrl(options.baseUrl, options.apiKey !== undefined));
+  const { apiKey, timeoutMs = 120_000 } = options;
+
+  const tell = async (path: string, body: object): Promise<Reply> => {
+    const url = `${base}/${path}`;
+    try {
+      const response = await post(url, apiKey, body, AbortSignal.timeout(timeoutMs));
+      return replyOf(response.status, await textOf(response));
+    } catch (error) {
+      const isFinal = error instanceof ProtocolError;
+      const reason = isFinal ? error.message : `cannot be asked: ${(error as Error).message}`;
+      throw new ServedModelError(`${url} ${reason}`, isFinal, { cause: error });
+    }
+  };
+  const refused = (path: string, what: string, { status, said }: Reply) => {
+    const advice = /^not found$/i.test(said) ? `; ${hint}` : "";
+    const message = `${base}/${path} did not ${what}: ${status} ${shown(said)}${advice}`;
+    return new ServedModelError(apiKey ? message.replaceAll(apiKey, "…") : message, status < 500);
+  };
+
+  const unload = async (name: string) => {
+    const reply = await tell("unload_lora_adapter", { lora_name: name });
+    const isUnknown = reply.status < 500 && reply.said.includes(name);
+    if (reply.failed && !isUnknown) throw refused("unload_lora_adapter", `unload adapter '${name}'`, reply);
+  };
+  const load = async (name: string, folder: string) => {
+    const wanted = { lora_name: name, lora_path: folder };
+    let reply = await tell("load_lora_adapter", { ...wanted, ...replacing });
+    if (reply.failed && /already/i.test(reply.said)) {
+      await unload(name);
+      reply = await tell("load_lora_adapter", wanted);
+    }
+    if (reply.failed) throw refused("load_lora_adapter", `load adapter '${name}' from ${folder}`, reply);
+    return asked(options.model, name);
+  };
+  return { load, unload };
 }
 
 interface Reply {
   status: number;
-  ok: boolean;
-  /** Parsed where it is JSON. */
-  body: unknown;
+  failed: boolean;
   said: string;
 }
 
-abstract class Endpoint {
-  protected readonly base: string;
-  protected readonly options: AdapterHostOptions;
-
-  constructor(options: AdapterHostOptions) {
-    this.base = checkedUrl(options.baseUrl, options.apiKey !== undefined);
-    this.options = options;
-  }
-
-  protected async post(url: string, body: object): Promise<Reply> {
-    const { apiKey, timeoutMs = 120_000 } = this.options;
-    try {
-      const response = await fetch(url, {
-        method: "POST",
-        headers: {
-          "content-type": "application/json",
-          ...(apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` }),
-        },
-        body: JSON.stringify(body),
-        signal: AbortSignal.timeout(timeoutMs),
-        redirect: "error",
-      });
-      const text = await response.text();
-      const isJson = /^\s*\{/.test(text);
-      const parsed = isJson ? parseJson(text) : text;
-      return { status: response.status, ok: response.ok, body: parsed, said: errorMessage(parsed) ?? text };
-    } catch (error) {
-      if (error instanceof ProtocolError) throw new ServedModelError(`${url} ${error.message}`, true);
-      throw new ServedModelError(`${url} cannot be asked: ${(error as Error).message}`, false, { cause: error });
-    }
-  }
-
-  protected refused(url: string, what: string, { status, said }: Reply, hint: string): ServedModelError {
-    const message = `${url} did not ${what}: ${status} ${shown(said)}${/^not found$/i.test(said) ? `; ${hint}` : ""}`;
-    const { apiKey } = this.options;
-    return new ServedModelError(apiKey ? message.replaceAll(apiKey, "…") : message, status < 500);
-  }
-}
-
-const VLLM_HINT = "vLLM serves this only with --enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True";
-
-class VllmAdapters extends Endpoint implements AdapterHost {
-  /** Requests name the adapter as if it were a model. */
-  async load(name: string, folder: string): Promise<string> {
-    const url = `${this.base}/load_lora_adapter`;
-    let reply = await this.post(url, { lora_name: name, lora_path: folder, load_inplace: true });
-    // Versions that know no load_inplace refuse a name that is taken.
-    if (reply.status === 400 && /already/i.test(reply.said)) {
-      await this.unload(name);
-      reply = await this.post(url, { lora_name: name, lora_path: folder });
-    }
-    if (!reply.ok) throw this.refused(url, `load adapter '${name}' from ${folder}`, reply, VLLM_HINT);
-    return name;
-  }
-
-  async unload(name: string): Promise<void> {
-    const url = `${this.base}/unload_lora_adapter`;
-    const reply = await this.post(url, { lora_name: name });
-    const isUnknown = (reply.status === 400 || reply.status === 404) && reply.said.includes(name);
-    if (!reply.ok && !isUnknown) throw this.refused(url, `unload adapter '${name}'`, reply, VLLM_HINT);
-  }
-}
-
-const SGLANG_HINT = "SGLang serves this only with --enable-lora";
-
-class SglangAdapters extends Endpoint implements AdapterHost {
-  /** Beside /v1, not under it. */
-  get #root(): string {
-    return this.base.replace(/\/v1$/, "");
-  }
-
-  /** Requests name the base and the adapter, with a colon between them. */
-  async load(name: string, folder: string): Promise<string> {
-    const url = `${this.#root}/load_lora_adapter`;
-    const wanted = { lora_name: name, lora_path: folder };
-    let reply = await this.post(url, wanted);
-    if (failed(reply) && /already/i.test(reply.said)) {
-      await this.unload(name);
-      reply = await this.post(url, wanted);
-    }
-    if (failed(reply)) throw this.refused(url, `load adapter '${name}' from ${folder}`, reply, SGLANG_HINT);
-    return `${this.options.model}:${name}`;
-  }
-
-  async unload(name: string): Promise<void> {
-    const url = `${this.#root}/unload_lora_adapter`;
-    const reply = await this.post(url, { lora_name: name });
-    if (failed(reply) && !reply.said.includes(name))
-      throw this.refused(url, `unload adapter '${name}'`, reply, SGLANG_HINT);
-  }
-}
-
-/** SGLang says {success, error_message}; older versions with status 200 even when it failed. */
-function failed(reply: Reply): boolean {
-  if (!isRecord(reply.body)) return !reply.ok;
-  if (typeof reply.body.error_message === "string" && reply.body.error_message !== "")
-    reply.said = reply.body.error_message;
-  return !reply.ok || reply.body.success === false;
+/** vLLM answers with a sentence, or {error: {message}}; SGLang with {success, error_message}, in older versions at status 200 too. */
+function replyOf(status: number, text: string): Reply {
+  const body = text.trimStart().startsWith("{") ? parseJson(text) : undefined;
+  const fields = isRecord(body) ? body : {};
+  const said = errorMessage(fields) ?? (typeof fields.error_message === "string" ? fields.error_message : text);
+  return { status, failed: status < 200 || status > 299 || fields.success === false, said };
 }

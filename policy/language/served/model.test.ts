@@ -179,10 +179,10 @@ test("a model that wants its limit under the newer name gets it, and is remember
       json(response, { error: { message: "Unsupported parameter: use 'max_completion_tokens' instead" } }, 400);
     else chat(response, "look");
   });
-  const model = new ServedModel({ baseUrl: endpoint.baseUrl, model: "new", clock: virtualClock(), answerTokens: 9 });
+  const model = new ServedModel({ baseUrl: endpoint.baseUrl, model: "new", attempts: 1, answerTokens: 9 });
+  await Promise.all([model.answer(question), model.answer(question)]);
   await model.answer(question);
-  await model.answer(question);
-  expect(endpoint.asked.map(({ body }) => body.max_completion_tokens)).toEqual([undefined, 9, 9]);
+  expect(endpoint.asked.map(({ body }) => body.max_completion_tokens)).toEqual([undefined, undefined, 9, 9, 9]);
 });
 
 test("a server that hangs is given up at the deadline", async () => {

@@ -9,6 +9,7 @@
  */
 import type { ChatMessage } from "../agent/agent.ts";
 import { errorMessage, ProtocolError, parseJson, readAnswer, readEvents, type ServedAnswer, shown } from "./answer.ts";
+import { checkedUrl, linesOf, post, textOf } from "./http.ts";
 import { type Backoff, defaultBackoff, isTransient, pauseMs, retryAfterMs } from "./retry.ts";
 
 export interface ServedModelOptions {
@@ -69,9 +70,6 @@ interface Failure {
   cause?: unknown;
 }
 
-/** Far above any answer within `longestAnswer`, log-probabilities included. */
-const MAX_BODY_BYTES = 16 * 2 ** 20;
-
 export class ServedModel {
   readonly #options: ServedModelOptions;
   readonly #url: string;
@@ -125,18 +123,16 @@ export class ServedModel {
   ): Promise<ServedAnswer | Failure> {
     const { timeoutMs = 120_000, stream, apiKey, longestAnswer = 65_536 } = this.#options;
     const deadline = AbortSignal.timeout(timeoutMs);
+    const limitName = this.#limitName;
     try {
-      const response = await fetch(this.#url, {
-        method: "POST",
-        headers: {
-          "content-type": "application/json",
-          ...(apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` }),
-        },
-        body: JSON.stringify(this.#body(messages, seed)),
-        signal: signal ? AbortSignal.any([signal, deadline]) : deadline,
-        redirect: "error",
-      });
-      if (!response.ok) return await this.#refused(response);
+      const signals = signal ? AbortSignal.any([signal, deadline]) : deadline;
+      const response = await post(this.#url, apiKey, this.#body(messages, seed), signals);
+      if (!response.ok) {
+        const failure = await this.#refused(response);
+        if (limitName !== "max_tokens" || !failure.reason.includes("max_completion_tokens")) return failure;
+        this.#limitName = "max_completion_tokens";
+        return await this.#attempt(messages, seed, signal);
+      }
       if (stream) return await readEvents(linesOf(response), longestAnswer);
       return readAnswer(parseJson(await textOf(response)), longestAnswer);
     } catch (error) {
@@ -168,10 +164,6 @@ export class ServedModel {
       said = /^\s*[{[]/.test(body) ? (errorMessage(parseJson(body)) ?? body) : body;
     } catch {
       said = "";
-    }
-    if (status === 400 && this.#limitName === "max_tokens" && said.includes("max_completion_tokens")) {
-      this.#limitName = "max_completion_tokens";
-      return { reason: "takes max_completion_tokens", isTransient: true, retryAfterMs: 0 };
     }
     return {
       reason: `answered ${status}${said === "" ? "" : `: ${shown(said)}`}`,
@@ -226,62 +218,6 @@ function asText(messages: readonly ChatMessage[]): { prompt: string; stop?: stri
   const names = { system: "System", user: "User", assistant: "Assistant" };
   const lines = messages.map(({ role, content }) => `${names[role]}: ${content}\n`);
   return { prompt: `${lines.join("\n")}\nAssistant:`, stop: ["\nUser:"] };
-}
-
-export function checkedUrl(given: string, hasKey: boolean): string {
-  let url: URL;
-  try {
-    url = new URL(given);
-  } catch {
-    throw new RangeError(`An endpoint's address is like http://127.0.0.1:8000/v1, found ${JSON.stringify(given)}`);
-  }
-  if (url.protocol !== "http:" && url.protocol !== "https:")
-    throw new RangeError(`An endpoint is reached by http or https, found ${JSON.stringify(given)}`);
-  if (url.username !== "" || url.password !== "" || url.search !== "" || url.hash !== "")
-    throw new RangeError(
-      "An endpoint's address holds no user, password, query or fragment: keys go in the environment",
-    );
-  if (hasKey && url.protocol === "http:" && !/^(localhost|127(\.\d+){3}|\[::1\])$/.test(url.hostname))
-    throw new RangeError(
-      `The API key would travel unprotected to ${url.host}: use https, a tunnel to a local port, or name no key`,
-    );
-  return url.href.replace(/\/+$/, "");
-}
-
-async function textOf(response: Response): Promise<string> {
-  let text = "";
-  for await (const part of decoded(response)) text += part;
-  return text;
-}
-
-/** Lines of the body as they come; a last one without an end too. */
-async function* linesOf(response: Response): AsyncGenerator<string> {
-  let rest = "";
-  for await (const part of decoded(response)) {
-    const lines = (rest + part).split(/\r?\n/);
-    rest = lines.pop()!;
-    yield* lines;
-  }
-  if (rest !== "") yield rest;
-}
-
-/** Leaving the loop early ends the request. */
-async function* decoded(response: Response): AsyncGenerator<string> {
-  const reader = response.body?.getReader();
-  if (!reader) return;
-  const decoder = new TextDecoder();
-  try {
-    for (let bytes = 0; ; ) {
-      const { done, value } = await reader.read();
-      if (done) break;
-      bytes += value.length;
-      if (bytes > MAX_BODY_BYTES) throw new ProtocolError(`answers more than ${MAX_BODY_BYTES} bytes`);
-      yield decoder.decode(value, { stream: true });
-    }
-    yield decoder.decode();
-  } finally {
-    await reader.cancel().catch(() => {}); // it has ended or broken already
-  }
 }
 
 const realClock: Clock = {

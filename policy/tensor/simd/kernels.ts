@@ -67,6 +67,8 @@ interface Exports {
 const FORMATS = { BF16: 0, F16: 1, I8: 2 } as const;
 /** Bytes of a frozen matrix as float32 that are multiplied at a time: they stay in the second cache. */
 const PANEL_BYTES = 262_144;
+/** Rows of one that are multiplied by for a gradient: enough for sums to stay in registers for long. */
+const GRADIENT_ROWS = 128;
 
 let compiled: WebAssembly.Module | undefined;
 
@@ -173,7 +175,7 @@ export class SimdKernels extends Heap implements Kernels {
   }
 
   frozenGradient(dy: Handle, w: FrozenMatrix, dx: Handle, m: number, k: number, n: number, accumulate: boolean): void {
-    this.panels(w, panelRows(k), (panel, from, count) => {
+    this.panels(w, GRADIENT_ROWS, (panel, from, count) => {
       this.wasm.panelGradient(dy + from, panel, dx, m, k, count, n, accumulate || from > 0 ? 1 : 0);
     });
   }

@@ -5,6 +5,7 @@ import {
   type Handle,
   type Kernels,
   LAYER_NORM_EPSILON,
+  type LanguageKernels,
   SECOND,
   THIRD,
   UNARY,
@@ -26,7 +27,7 @@ export interface Segments {
 }
 
 /** An index list on the host, and what was worked out from it: once, however many kernels ask. */
-interface List {
+export interface List {
   values: Int32Array | Uint32Array;
   staged?: Staged;
   owners?: Staged;
@@ -39,7 +40,7 @@ interface List {
  * The kernels on TensorFlow.js, whichever backend runs them. Its arrays never change, so a buffer is a `Slot` that holds the
  * newest array. Calls only record; see `DeviceQueue` for when they run. What the two backends do differently is abstract.
  */
-export abstract class TfjsKernels implements Kernels {
+export abstract class TfjsKernels implements Omit<Kernels, keyof LanguageKernels> {
   abstract readonly name: string;
   readonly isQueued = true;
   readonly queue: DeviceQueue;
@@ -77,7 +78,7 @@ export abstract class TfjsKernels implements Kernels {
 
   // Memory. Handles of scratch are negative: -1, -2, … from the bottom of the stack.
 
-  private slot(handle: Handle): Slot {
+  protected slot(handle: Handle): Slot {
     return handle < 0 ? this.scratchSlots[-handle - 1] : this.slots.get(handle)!;
   }
 
@@ -144,7 +145,7 @@ export abstract class TfjsKernels implements Kernels {
   // Recording.
 
   /** What the buffer holds when the command runs, in this shape. */
-  private arg(handle: Handle, shape: readonly number[]): Lazy {
+  protected arg(handle: Handle, shape: readonly number[]): Lazy {
     const slot = this.slot(handle);
     return () => {
       const array = slot.get(this.ops);
@@ -153,7 +154,7 @@ export abstract class TfjsKernels implements Kernels {
   }
 
   /** out (+)= what `compute` gives. */
-  private emit(out: Handle, accumulate: boolean, compute: Lazy): void {
+  protected emit(out: Handle, accumulate: boolean, compute: Lazy): void {
     const slot = this.slot(out);
     if (slot.length === 0) return;
     this.queue.push(() => {
@@ -164,16 +165,16 @@ export abstract class TfjsKernels implements Kernels {
   }
 
   /** The sum of nothing. */
-  private emitZeros(out: Handle, accumulate: boolean): void {
+  protected emitZeros(out: Handle, accumulate: boolean): void {
     const slot = this.slot(out);
     if (!accumulate) this.queue.push(() => slot.set(null, this.ops));
   }
 
-  private list(handle: Handle): List {
+  protected list(handle: Handle): List {
     return this.lists.get(handle)!;
   }
 
-  private indices(list: List): Lazy {
+  protected indices(list: List): Lazy {
     list.staged ??= this.queue.stageIntegers(list.values);
     return this.lazily(list.staged);
   }
@@ -183,7 +184,7 @@ export abstract class TfjsKernels implements Kernels {
     return this.lazily(offsets.owners);
   }
 
-  private lazily(staged: Staged): Lazy {
+  protected lazily(staged: Staged): Lazy {
     return () => this.queue.staged(staged);
   }
 
@@ -584,36 +585,6 @@ export abstract class TfjsKernels implements Kernels {
     });
   }
 
-  // Of language models: not on these devices.
-
-  project(): never {
-    return refuseLanguageModels(this.name);
-  }
-  frozenGradient(): never {
-    return refuseLanguageModels(this.name);
-  }
-  rmsNorm(): never {
-    return refuseLanguageModels(this.name);
-  }
-  rmsNormGradient(): never {
-    return refuseLanguageModels(this.name);
-  }
-  rotate(): never {
-    return refuseLanguageModels(this.name);
-  }
-  attention(): never {
-    return refuseLanguageModels(this.name);
-  }
-  attentionGradient(): never {
-    return refuseLanguageModels(this.name);
-  }
-  tokenLogProbs(): never {
-    return refuseLanguageModels(this.name);
-  }
-  tokenLogProbsGradient(): never {
-    return refuseLanguageModels(this.name);
-  }
-
   async adam(
     weights: Handle,
     gradients: Handle,
@@ -656,10 +627,4 @@ function scaled(ops: Operations, x: DeviceArray, factor: number): DeviceArray {
 function logSoftmax(ops: Operations, x: DeviceArray): DeviceArray {
   const shifted = ops.sub(x, ops.run("Max", { x }, { reductionIndices: [1], keepDims: true }));
   return ops.sub(shifted, ops.run("Log", { x: ops.sum(ops.exp(shifted), 1, true) }));
-}
-
-function refuseLanguageModels(device: string): never {
-  throw new TypeError(
-    `Cannot run a language model on the device ${device}: leave --device away, the CPU's kernels can`,
-  );
 }

@@ -11,7 +11,8 @@ import { KernelModel } from "../model.ts";
 import type { Device } from "./device.ts";
 import { composed, type Elementwise } from "./elementwise.ts";
 import { ownersOf } from "./index-lists.ts";
-import { type Segments, TfjsKernels } from "./kernels.ts";
+import type { Segments } from "./kernels.ts";
+import { TfjsLanguageKernels } from "./language.ts";
 import { DeviceUnavailableError, deviceFolder, findPackage, requirePackages } from "./packages.ts";
 import type { DeviceArray, Tfjs } from "./tfjs.ts";
 
@@ -87,7 +88,7 @@ function gpuName(): string | undefined {
   return status === 0 ? stdout.trim().split("\n")[0] : undefined;
 }
 
-class TensorFlowKernels extends TfjsKernels {
+class TensorFlowKernels extends TfjsLanguageKernels {
   readonly name = "tensorflow";
   protected override readonly elementwise: Elementwise;
   private readonly backend: Backend;

@@ -6,7 +6,8 @@ import { type AdamStep, BINARY, MOMENT_FLOOR, UNARY } from "../kernels.ts";
 import { KernelModel } from "../model.ts";
 import type { Device } from "./device.ts";
 import type { Elementwise } from "./elementwise.ts";
-import { type Segments, TfjsKernels } from "./kernels.ts";
+import type { Segments } from "./kernels.ts";
+import { TfjsLanguageKernels } from "./language.ts";
 import { DeviceUnavailableError, requirePackages } from "./packages.ts";
 import { BINARY_VALUES, FIRST_SLOPES, SECOND_SLOPES, UNARY_SLOPES, UNARY_VALUES } from "./shaders.ts";
 import type { ArrayInfo, DeviceArray, Tfjs } from "./tfjs.ts";
@@ -107,7 +108,7 @@ function dawn(require: NodeJS.Require): Gpu {
 
 const WORKGROUP = 64;
 
-class WebGpuKernels extends TfjsKernels {
+class WebGpuKernels extends TfjsLanguageKernels {
   readonly name = "webgpu";
   private readonly backend: WebGpuBackend;
 

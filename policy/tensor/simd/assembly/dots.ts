@@ -4,7 +4,7 @@ import { at, firstLanes, storePart } from "./lanes";
 // sum l mod 4, then one: neither the tile it falls into nor the number of rows changes its bits, and nothing is packed.
 
 /** Bytes of A to keep in the second cache while B passes by. */
-@inline const BLOCK_BYTES: i32 = 262144;
+@inline const BLOCK_BYTES: i32 = 524288;
 
 @inline function madd(sum: v128, a: v128, b: v128): v128 {
   return f32x4.add(sum, f32x4.mul(a, b));

@@ -1,5 +1,5 @@
 import { at, storePart } from "./lanes";
-import { direct } from "./matmul";
+import { direct, PACK_ROWS, packed } from "./matmul";
 import { put } from "./rows";
 
 @inline const BF16: i32 = 0;
@@ -48,5 +48,7 @@ export function unpack(format: i32, raw: u32, scales: u32, out: u32, rows: i32, 
 export function panelGradient(dy: u32, w: u32, dx: u32, m: i32, k: i32, count: i32, n: i32, accumulate: i32): void {
   const row = <usize>k << 2;
   const to = at(dx);
-  direct(at(dy), <usize>n << 2, 4, at(w), row, to, row, accumulate ? to : 0, row, m, count, k);
+  const init = accumulate ? to : 0;
+  if (m < PACK_ROWS) direct(at(dy), <usize>n << 2, 4, at(w), row, to, row, init, row, m, count, k);
+  else packed(at(dy), <usize>n << 2, 4, at(w), row, 4, to, init, row, m, count, k);
 }

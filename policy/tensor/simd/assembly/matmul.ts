@@ -16,7 +16,7 @@ import { at, storePart } from "./lanes";
 @inline const BLOCK_M: i32 = 256;
 /** From this many elements of B on, and this many rows to use a packed copy for, packing pays; a transposed A gains by it too. */
 @inline const PACK_FROM: i32 = 32768;
-@inline const PACK_ROWS: i32 = 32;
+@inline export const PACK_ROWS: i32 = 32;
 @inline const PACK_ROWS_OF_TRANSPOSED: i32 = 16;
 
 const packedA: usize = memory.data(BLOCK_K * BLOCK_M * 4, 16);
@@ -304,7 +304,7 @@ function transpose4(row0: usize, row1: usize, row2: usize, row3: usize, to: usiz
   }
 }
 
-function packed(
+export function packed(
   a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, bColumn: usize,
   c: usize, init: usize, initRow: usize, m: i32, k: i32, n: i32,
 ): void {
