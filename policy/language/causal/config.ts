@@ -66,6 +66,7 @@ export interface SmallConfig {
   hidden: number;
   layers: number;
   heads: number;
+  /** 1 by default: what generation reads most of is the cache of keys and values. */
   keyHeads?: number;
   /** 8/3 of hidden, rounded up to a multiple of 16, by default. */
   intermediate?: number;
@@ -74,7 +75,7 @@ export interface SmallConfig {
 
 /** A Qwen2 with tied embeddings, for small models trained from nothing. Throws RangeError when heads do not divide it. */
 export function smallConfig(small: SmallConfig): CausalConfig {
-  const { vocabulary, hidden, layers, heads, keyHeads = heads, contextLimit } = small;
+  const { vocabulary, hidden, layers, heads, keyHeads = 1, contextLimit } = small;
   const intermediate = small.intermediate ?? Math.ceil((hidden * 8) / 3 / 16) * 16;
   const config: CausalConfig = {
     architecture: "Qwen2ForCausalLM",

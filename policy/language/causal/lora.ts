@@ -115,7 +115,7 @@ export function adaptedWeights(frozen: FrozenBase, options: LoraOptions): Weight
       const y = base.project(t, x, name);
       const { a, b } = factorNames(name);
       if (!trained.has(a)) return y;
-      return t.add(y, t.affine(t.project(t.project(x, t.parameter(a)), t.parameter(b)), scale));
+      return t.add(y, t.project(t.affine(t.project(x, t.parameter(a)), scale), t.parameter(b)));
     },
   };
 }

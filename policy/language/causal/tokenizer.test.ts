@@ -1,5 +1,5 @@
 /** Against Hugging Face's own libraries: the same tokens and prompts from the same folders. */
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -8,6 +8,8 @@ import { pythonWith } from "../../../proto/testing/python.ts";
 import { CheckpointError } from "./config.ts";
 import { checkTokenizer, readTokenizer, tokenizer } from "./tokenizer.ts";
 import { trainTokenizer, writeTokenizer } from "./train-tokenizer.ts";
+
+setDefaultTimeout(60_000); // for machines that do much else at the same time
 
 const CONVERSATIONS = [
   [{ role: "user", content: "look around" }],
@@ -84,6 +86,8 @@ test("a tokenizer that does not fit is refused with what is wrong", () => {
   expect(() => readTokenizer(empty)).toThrow("it is not JSON");
   const made = tokenizer(ours.json, ours.config);
   expect(() => made.chat([])).toThrow("has no chat template");
+  const strict = tokenizer(ours.json, ours.config, "{{ raise_exception('roles must alternate') }}");
+  expect(() => strict.chat([])).toThrow("Cannot render the chat template of the tokenizer: roles must alternate");
   expect(() => checkTokenizer(made, 329, "models/small")).toThrow(
     "The tokenizer in models/small does not belong to its model: it has tokens up to 329, the vocabulary in config.json has 329",
   );

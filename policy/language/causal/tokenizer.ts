@@ -21,7 +21,7 @@ export interface Tokenizer {
   encode(text: string): number[];
   /** Special tokens give no text. */
   decode(tokens: ArrayLike<number>): string;
-  /** The prompt of a conversation, ready for the assistant's answer when asked. Throws CheckpointError when the folder has no chat template. */
+  /** The prompt of a conversation, ready for the assistant's answer when asked. Throws CheckpointError without a chat template, or when it refuses. */
   chat(messages: readonly ChatMessage[], options?: { addGenerationPrompt?: boolean }): string;
   readonly hasChatTemplate: boolean;
   /** A token by its text; undefined when there is none. */
@@ -72,8 +72,14 @@ export function tokenizer(
           `Cannot turn a conversation into a prompt: ${folder} has no chat template (chat_template.jinja, or chat_template in tokenizer_config.json)`,
         );
       }
-      compiled ??= new Template(chatTemplate);
-      return compiled.render({ ...special, messages, add_generation_prompt: addGenerationPrompt });
+      try {
+        compiled ??= new Template(chatTemplate);
+        return compiled.render({ ...special, messages, add_generation_prompt: addGenerationPrompt });
+      } catch (cause) {
+        throw new CheckpointError(`Cannot render the chat template of ${folder}: ${(cause as Error).message}`, {
+          cause,
+        });
+      }
     },
   };
 }

@@ -1,5 +1,5 @@
 /** Against Hugging Face's `transformers` on PyTorch: the same numbers from the same folders. */
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -12,6 +12,8 @@ import { readConfig } from "./config.ts";
 import { Generator } from "./generate.ts";
 import { adaptedWeights, frozenBase, type LoraOptions, loraLayout, writeAdapters } from "./lora.ts";
 import { causal } from "./model.ts";
+
+setDefaultTimeout(60_000); // for machines that do much else at the same time
 
 const SMALL = {
   vocab_size: 61,

@@ -37,31 +37,45 @@ export function attention(
   q: u32, k: u32, v: u32, out: u32, statistics: u32, workspace: u32,
   queryAt: i32, queries: i32, keyAt: i32, keys: i32, heads: i32, keyHeads: i32, width: i32, window: i32, scale: f32,
 ): void {
-  const qRow = <usize>(heads * width) << 2, kRow = <usize>(keyHeads * width) << 2;
+  const kRow = <usize>(keyHeads * width) << 2;
   const sRow = <usize>((keys + 3) & -4) << 2;
   const shared = heads / keyHeads;
   const past = keys - queries;
-  for (let h = 0; h < heads; ++h) {
-    const column = <usize>(h * width) << 2, keyColumn = <usize>(h / shared * width) << 2;
-    for (let i = 0; i < queries; i += BLOCK) {
-      const rows = min(BLOCK, queries - i);
-      const from = firstKey(past + i, window);
-      const seen = past + i + rows - from;
-      const queryRow = <usize>(queryAt + i) * qRow + column, keyRow = <usize>(keyAt + from) * kRow + keyColumn;
-      const scores = at(workspace);
-      dots(at(q) + queryRow, qRow, at(k) + keyRow, kRow, scores, sRow, 0, rows, width, seen, scale);
-      normalise(scores, sRow, past + i - from, rows, seen, window, at(statistics) + (<usize>((queryAt + i) * heads + h) << 2), heads);
-      direct(scores, sRow, 4, at(v) + keyRow, kRow, at(out) + queryRow, qRow, 0, 0, rows, seen, width);
+  const scores = at(workspace);
+  // Of a single query, as in generation, the heads that share a key head are the rows of a block: its keys are read once for all of them.
+  const single = queries == 1 && shared <= BLOCK;
+  const together = single ? shared : 1;
+  const qRow = <usize>(single ? width : heads * width) << 2;
+  const statisticsStep: usize = single ? 4 : <usize>heads << 2;
+  const count = single ? shared : queries;
+  for (let h = 0; h < heads; h += together) {
+    const keyColumn = <usize>(h / shared * width) << 2;
+    for (let i = 0; i < count; i += BLOCK) {
+      const rows = min(BLOCK, count - i);
+      const position = past + (single ? 0 : i);
+      const from = firstKey(position, window);
+      const seen = position + (single ? 1 : rows) - from;
+      const row = (queryAt + (single ? 0 : i)) * heads + h;
+      const query = <usize>(row * width) << 2, key = (<usize>(keyAt + from) * kRow) + keyColumn;
+      dots(at(q) + query, qRow, at(k) + key, kRow, scores, sRow, 0, rows, width, seen, scale);
+      normalise(
+        scores, sRow, position - from, single ? 0 : 1, rows, seen, window, at(statistics) + (<usize>row << 2), statisticsStep,
+      );
+      direct(scores, sRow, 4, at(v) + key, kRow, at(out) + query, qRow, 0, 0, rows, seen, width);
     }
   }
 }
 
-/** Scores to weights that sum to one; log Σ exp of each row to the statistics. `position` is the last key that row 0 sees. */
+/**
+ * Scores to weights that sum to one; log Σ exp of each row to the statistics. `position` is the last key that row 0 sees, and each row sees
+ * `further` more than the one before.
+ */
 function normalise(
-  scores: usize, sRow: usize, position: i32, rows: i32, seen: i32, window: i32, statistics: usize, heads: i32,
+  scores: usize, sRow: usize, position: i32, further: i32, rows: i32, seen: i32, window: i32,
+  statistics: usize, statisticsStep: usize,
 ): void {
   for (let r = 0; r < rows; ++r) {
-    const end = position + r + 1;
+    const end = position + r * further + 1;
     const first = window > 0 ? max(0, end - window) : 0;
     const top = maxOf(scores + (<usize>first << 2), end - first);
     weigh(scores, seen, first, end, top);
@@ -72,7 +86,7 @@ function normalise(
       put(to, f32x4.mul(v128.load(to), share), seen - j, false);
     }
     store<f32>(statistics, top + f32x4.extract_lane(log(f32x4.splat(sum)), 0));
-    statistics += <usize>heads << 2;
+    statistics += statisticsStep;
     scores += sRow;
   }
 }
