@@ -4,7 +4,7 @@
  */
 import type { Action, Environment, Transition, Turn } from "../envs/environment.ts";
 import { mix32 } from "../envs/random.ts";
-import { clampToBox } from "../policy/acting.ts";
+import { clampToBox, wordsFor } from "../policy/acting.ts";
 import type { Answer, DialogueEncoder, EpisodeEncoder, Policy } from "../policy/policy.ts";
 import type { RowsBuilder } from "../policy/rows.ts";
 import type { Outcome, Steps } from "../proto/trajectory.ts";
@@ -108,8 +108,7 @@ export class Episode {
    */
   answer(answer: Answer): void | Promise<void> {
     const { action, valid } = this.#dialogue.answered(answer.tokens);
-    const space = this.#environment.spec.action;
-    const given = space.type === "text" ? action.slice(0, space.maxLength).toWellFormed() : action;
+    const given = wordsFor(action, this.#environment.spec.action);
     this.#recorder.answer(this.#turn!, given, answer);
     return this.#guard(
       "step",

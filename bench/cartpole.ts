@@ -44,7 +44,7 @@ function read(event: ProgramEvent): { atMs: number; envSteps: number; meanReturn
 }
 
 async function train(command: readonly string[], cwd?: string): Promise<Figures> {
-  const { events, peakMiB } = await run(command, { cwd, cores: onCores, env: { OMP_NUM_THREADS: String(cores) } });
+  const { events, peakMiB } = await run(command, { cwd, cores: onCores, env: { OMP_NUM_THREADS: "1" } });
   const iterations = events.filter(({ type }) => type === "iteration").map(read);
   const [first, last] = [iterations[0]!, iterations.at(-1)!];
   const solved = iterations.find(({ meanReturn }) => meanReturn >= SOLVED);
@@ -79,7 +79,7 @@ function beside(peer: string, script: string, list: string, goal: number): Compa
     { figure: "greedyReturn", unit: "return in the end", better: "same" },
   ];
   const theirs = async (seed: number) => {
-    const settings = { ...PPO, seed, threads: cores, envs: 16 };
+    const settings = { ...PPO, seed, cores, envs: 16 };
     return train([peerPython(list), peerScript(script), JSON.stringify(settings)]);
   };
   return { name: `CartPole, ${cores} core${cores > 1 ? "s" : ""}`, peer, measures, ours, theirs };

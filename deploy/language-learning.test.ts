@@ -11,12 +11,13 @@ import { runSchema } from "../learner/config.ts";
 import { threadedGradients } from "../learner/gradient-threads.ts";
 import { type GradientReading, inlineGradients } from "../learner/gradients.ts";
 import { minibatches, passesOf, shardOf } from "../learner/minibatches.ts";
+import { misfit } from "../learner/misfit.ts";
 import type { PpoOptions, PpoRows } from "../learner/ppo.ts";
 import { predict } from "../learner/predict.ts";
 import { updateOptions } from "../learner/testing/work.ts";
 import { update } from "../learner/update.ts";
 import { answersOf, packAnswers } from "../policy/language/answer-rows.ts";
-import type { TokenPolicy } from "../policy/policy.ts";
+import type { Policy, TokenPolicy } from "../policy/policy.ts";
 import { createPolicy } from "../policy/registry.ts";
 import { initialise } from "../policy/tensor/initialise.ts";
 import { defaultProvider } from "../policy/tensor/provider.ts";
@@ -24,7 +25,7 @@ import { memoryBus } from "../proto/bus/memory.ts";
 import { decodeTrajectory, encodeTrajectory } from "../proto/codec.ts";
 import { resolveConfig } from "../proto/config.ts";
 import { sampleLineage } from "../proto/testing/trajectories.ts";
-import type { Trajectory } from "../proto/trajectory.ts";
+import type { Steps, Trajectory } from "../proto/trajectory.ts";
 import { trainInProcess } from "./in-process.ts";
 
 setDefaultTimeout(30_000); // for machines that do much else at the same time
@@ -103,6 +104,45 @@ describe("an episode of a language policy", () => {
   test("sums its tokens' log-probabilities up to that of each step", () => {
     const steps = trajectories.flatMap(({ steps }) => [...steps!.logProbs]);
     for (const [row, logProb] of byRow(batch.logProbs, items).entries()) expect(logProb).toBeCloseTo(steps[row]!, 4);
+  });
+});
+
+describe("an episode that cannot be of this run is refused, saying why:", () => {
+  const { environment, ...lineage } = trajectories[0]!.lineage;
+  const asked = { ...lineage, environment };
+  const judged = (change: (steps: Steps) => void, of: Policy = policy) => {
+    const trajectory = structuredClone(trajectories[0]!);
+    change(trajectory.steps!);
+    return misfit(trajectory, asked, source.spec, { from: 0, to: 9 }, of);
+  };
+
+  test("as it is, it fits", () => {
+    expect(judged(() => {})).toBeUndefined();
+  });
+
+  test.each<[string, (steps: Steps) => void, string]>([
+    ["without tokens", (steps) => delete steps.tokens, "it has no tokens"],
+    [
+      "with a token that there is not",
+      ({ tokens }) => tokens!.values.fill(300, 1, 2),
+      "it has token 300, the run's policy knows 257",
+    ],
+    ["with an answer that says something else", ({ tokens }) => tokens!.values.fill(65), "what was done is"],
+    [
+      "with an endless answer",
+      (steps) => {
+        steps.count = 1;
+        steps.tokens!.offsets = Uint32Array.of(0, 13);
+      },
+      "has 13 tokens, the run's policy gives 12",
+    ],
+  ])("%s", (_, change, message) => {
+    expect(judged(change)).toContain(message);
+  });
+
+  test("actions in words where the policy chooses", async () => {
+    const chooser = await createPolicy({ name: "candidates", observation, action, options: {} });
+    expect(judged(() => {}, chooser)).toContain("its actions are text");
   });
 });
 

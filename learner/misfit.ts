@@ -3,7 +3,8 @@
  * another run, another environment or bad intent can still send one that would break the batch.
  */
 import type { EnvironmentSpec, Space } from "../envs/environment.ts";
-import { hasTokens, type Policy } from "../policy/policy.ts";
+import { turnOf, wordsFor } from "../policy/acting.ts";
+import { hasTokens, type Policy, type TokenPolicy } from "../policy/policy.ts";
 import type { Steps, Trajectory } from "../proto/trajectory.ts";
 import type { MemberName } from "./ledger.ts";
 
@@ -53,7 +54,7 @@ export function misfit(
       return `its observations are ${steps.observations.width} wide, ${spec.id} has ${width}`;
   }
   if (action.type === "admissible" && !steps.admissible) return "it has no admissible actions";
-  if (hasTokens(policy)) return tokenMisfit(steps, policy.vocabulary);
+  if (hasTokens(policy)) return answerMisfit(steps, policy);
   if (steps.actions.type === "text") return "its actions are text, which the run's policy does not give";
   if ((action.type === "admissible" || action.type === "discrete") && steps.actions.type !== "choice") {
     return `its actions are of type ${steps.actions.type}, ${spec.id} needs choices`;
@@ -70,11 +71,31 @@ export function misfit(
   return undefined;
 }
 
-function tokenMisfit({ tokens }: Steps, vocabulary: number): string | undefined {
-  if (!tokens) return "it has no tokens, the run's policy is a language model";
+/** The answers must be some that the model can give, and say what was done in this episode. */
+function answerMisfit(steps: Steps, policy: TokenPolicy): string | undefined {
+  const { tokens, actions, strings } = steps;
+  if (!tokens || actions.type !== "text") return "it has no tokens, the run's policy is a language model";
+  const { vocabulary, answerTokens, spec } = policy;
   const unknown = tokens.values.find((token) => token >= vocabulary);
-  return unknown === undefined ? undefined : `it has token ${unknown}, the run's policy knows ${vocabulary}`;
+  if (unknown !== undefined) return `it has token ${unknown}, the run's policy knows ${vocabulary}`;
+  const encoder = policy.encoder();
+  for (let step = 0; step < steps.count; step++) {
+    const answer = tokens.values.subarray(tokens.offsets[step], tokens.offsets[step + 1]);
+    if (answer.length > answerTokens)
+      return `the answer of step ${step} has ${answer.length} tokens, the run's policy gives ${answerTokens}`;
+    try {
+      encoder.context(turnOf(steps, step));
+      const said = wordsFor(encoder.answered(answer).action, spec.action);
+      const done = strings[actions.index[step]!]!;
+      if (said !== done) return `the answer of step ${step} says ${quoted(said)}, what was done is ${quoted(done)}`;
+    } catch (error) {
+      return `step ${step} cannot be replayed: ${(error as Error).message}`;
+    }
+  }
+  return undefined;
 }
+
+const quoted = (text: string) => JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
 
 /** Why a policy that was built for one environment cannot be trained on another, in words; undefined when it can. */
 export function unfit(offered: EnvironmentSpec, built: EnvironmentSpec): string | undefined {

@@ -111,6 +111,11 @@ export function clampToBox(vector: Float32Array, box: Space & { type: "box" }): 
   });
 }
 
+/** An action in words as an environment that limits their length takes it. */
+export function wordsFor(action: string, space: Space): string {
+  return (space.type === "text" ? action.slice(0, space.maxLength) : action).toWellFormed();
+}
+
 /**
  * Replays a recorded episode through the policy's encoder, which gives bit for bit the rows that the actor decided on: one for
  * each of the T steps and, with `finalRow`, one more for where the episode ended (a critic needs it to bootstrap through a
@@ -148,7 +153,7 @@ export function encodeTrajectory(
 }
 
 /** Turn number `step` as the environment gave it. After the last step there is nothing to choose from. */
-function turnOf(steps: NonNullable<Trajectory["steps"]>, step: number): Turn {
+export function turnOf(steps: NonNullable<Trajectory["steps"]>, step: number): Turn {
   const { observations, admissible, actionMask, strings } = steps;
   const turn: Turn = {
     observation:

@@ -103,6 +103,8 @@ export interface TokenPolicy extends Policy {
   readonly hasValue: false;
   /** Tokens are numbers below this. */
   readonly vocabulary: number;
+  /** Longest answer. */
+  readonly answerTokens: number;
   encoder(): DialogueEncoder;
   /** Uses the model as it is when asked: load weights first. */
   writer(model: Model): AnswerWriter;

@@ -165,3 +165,15 @@ test("a builder says which column of which row is wrong", () => {
   builder.item("lists", 1);
   expect(() => builder.endRow()).toThrow('Row 0 of column "lists" ends inside a list');
 });
+
+test("a shared list is referred to again by its number, and only while there is such a list", () => {
+  const builder = rowsBuilder({ s: { type: "shared" } });
+  const number = builder.refer("s", Int32Array.of(4, 5));
+  builder.item("s", number);
+  builder.endRow();
+  const column = builder.finish().columns.s;
+  expect(column).toMatchObject({ values: Int32Array.of(0, 0), listValues: Int32Array.of(4, 5) });
+  for (const missing of [-1, 1]) expect(() => builder.item("s", missing)).toThrow(`no shared list ${missing}`);
+  builder.clear();
+  expect(() => builder.item("s", number)).toThrow("no shared list 0");
+});

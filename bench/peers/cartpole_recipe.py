@@ -12,7 +12,7 @@ from torch import nn
 from torch.distributions import Categorical
 
 s = settings()
-torch.set_num_threads(s["threads"])
+torch.set_num_threads(1)  # for networks this small more threads only wait for each other
 torch.manual_seed(s["seed"])
 rng = np.random.default_rng(s["seed"])
 count, horizon = s["envs"], s["stepsPerIteration"] // s["envs"]

@@ -12,10 +12,10 @@ from telling import evaluate, settings, tell_iteration
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 s = settings()
-runners = s["threads"] if s["threads"] > 1 else 0  # on one core the driver plays itself
+runners = s["cores"] if s["cores"] > 1 else 0  # on one core the driver plays itself
 
-ray.init(num_cpus=max(1, s["threads"]), include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
-torch.set_num_threads(s["threads"])
+ray.init(num_cpus=max(1, s["cores"]), include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+torch.set_num_threads(1)  # for networks this small more threads only wait for each other
 config = (
     PPOConfig()
     .environment("CartPole-v1")

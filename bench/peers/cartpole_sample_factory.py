@@ -34,8 +34,8 @@ def configuration(folder):
         "train_dir": folder,
         "device": "cpu",
         "seed": s["seed"],
-        "num_workers": s["threads"],
-        "num_envs_per_worker": s["envs"] // s["threads"],
+        "num_workers": s["cores"],
+        "num_envs_per_worker": s["envs"] // s["cores"],
         "worker_num_splits": 2,  # one half is stepped while the other waits for its actions
         "rollout": s["stepsPerIteration"] // s["envs"],
         "batch_size": s["minibatch"],

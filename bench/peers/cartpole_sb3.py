@@ -7,7 +7,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from telling import evaluate, settings, tell_iteration
 
 s = settings()
-torch.set_num_threads(s["threads"])
+torch.set_num_threads(1)  # for networks this small more threads only wait for each other
 
 
 class Tell(BaseCallback):

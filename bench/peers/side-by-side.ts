@@ -205,9 +205,11 @@ export function renderResult({ rows, machine, load, command, finishedAt, rounds 
   const widths = header.map((title, i) => Math.max(title.length, ...cells.map((row) => row[i]!.length)));
   const line = (row: readonly string[]) => `| ${row.map((cell, i) => cell.padEnd(widths[i]!)).join(" | ")} |`;
   const rule = `| ${widths.map((width) => "-".repeat(width)).join(" | ")} |`;
+  const spreadOf =
+    rounds > 1 ? `Medians of ${rounds} pairs; the range is of the ratios within a pair.` : "A single pair.";
   const about =
     `\`${command}\` on ${finishedAt.slice(0, 10)}: ${machine}; load average ${load[0].toFixed(1)} before and ` +
-    `${load[1].toFixed(1)} after. Medians of ${rounds} pairs; the range is of the ratios within a pair.`;
+    `${load[1].toFixed(1)} after. ${spreadOf}`;
   return [line(header), rule, ...cells.map(line), "", about].join("\n");
 }
 

@@ -212,7 +212,7 @@ describe.skipIf(validation === undefined)("the validation games", () => {
         }
       }
     }
-  });
+  }, 60_000);
 });
 
 function readdirSyncOrNone(path: string): string[] {

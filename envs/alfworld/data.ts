@@ -68,6 +68,9 @@ function isFolder(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
+/** So many games take seconds to compile. */
+const LONG_WORK = 500;
+
 /**
  * The games of one split. They come from `<split>.games` beside the folder where there is such a pack; from a pack in the
  * cache while that is as new as the folder; otherwise from their files. Listing them makes the pack, once.
@@ -114,10 +117,10 @@ export class SplitGames {
     if (this.#looked) return this.#pack;
     this.#looked = true;
     if (existsSync(this.#packed)) {
-      this.#pack = new GamePack(readFileSync(this.#packed));
+      this.#pack = GamePack.open(this.#packed);
     } else if (this.#cached !== undefined && existsSync(this.#cached)) {
       try {
-        const pack = new GamePack(readFileSync(this.#cached));
+        const pack = GamePack.open(this.#cached);
         if (pack.source === sourceOf(this.#folder, gameNames(this.#folder))) this.#pack = pack;
       } catch {
         // A damaged pack is made anew; until then the files serve.
@@ -132,6 +135,7 @@ export class SplitGames {
     const folder = this.#folder;
     const names = gameNames(folder);
     const source = sourceOf(folder, names);
+    if (names.length >= LONG_WORK) console.error(`alfworld: compiles the ${names.length} games of ${folder}, once …`);
     const bytes = packGames(readGames(folder, names), source);
     this.#pack = new GamePack(bytes);
     try {

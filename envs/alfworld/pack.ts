@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 import { deflateRawSync, inflateRawSync } from "node:zlib";
 import { decodeData, encodeData } from "../../proto/data.ts";
 import type { CompiledGame } from "./compile.ts";
@@ -80,19 +81,41 @@ function compiledAs(name: string, file: GameFile, texts: GameTexts): CompiledGam
   }
 }
 
+/** Bytes of a pack from a place on. */
+type Read = (start: number, length: number) => Uint8Array;
+
 /** An opened pack. Games come out of it one by one. */
 export class GamePack {
   readonly source: string;
   readonly #header: Header;
-  readonly #bytes: Uint8Array;
+  readonly #read: Read;
   readonly #starts: number[] = [];
   readonly #indexOf = new Map<string, number>();
   #dictionary: Uint8Array | undefined;
 
-  /** @param bytes a whole pack; kept, not copied. Throws RangeError when it is damaged or of another version. */
-  constructor(bytes: Uint8Array) {
+  /** Checks the whole file, and keeps it open instead of in memory. Throws as the constructor. */
+  static open(path: string): GamePack {
+    const file = openSync(path, "r");
+    try {
+      return new GamePack(readFileSync(file), (start, length) => {
+        const bytes = new Uint8Array(length);
+        readSync(file, bytes, 0, length, start);
+        return bytes;
+      });
+    } catch (error) {
+      closeSync(file);
+      throw error;
+    }
+  }
+
+  /**
+   * @param bytes a whole pack; kept unless `read` is given
+   * @throws RangeError when it is damaged or of another version
+   */
+  constructor(bytes: Uint8Array, read: Read = (start, length) => bytes.subarray(start, start + length)) {
     const magic = new TextDecoder().decode(bytes.subarray(0, 8));
-    if (magic !== MAGIC) throw new RangeError(`not a pack of games: expected "${MAGIC}" at its beginning`);
+    if (magic !== MAGIC)
+      throw new RangeError(`not a pack of games of this version: expected "${MAGIC}" at its beginning`);
     const digest = createHash("sha256").update(bytes.subarray(40)).digest();
     if (bytes.length < 44 || !digest.equals(bytes.subarray(8, 40))) {
       throw new RangeError("the pack of games is damaged: its SHA-256 does not match; delete it to have it made anew");
@@ -100,7 +123,7 @@ export class GamePack {
     const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(40, true);
     const head = inflateRawSync(bytes.subarray(44, 44 + length), { maxOutputLength: MAX_HEADER_BYTES });
     this.#header = JSON.parse(new TextDecoder().decode(head)) as Header;
-    this.#bytes = bytes;
+    this.#read = read;
     this.source = this.#header.source;
     let at = 44 + length;
     this.#header.games.forEach((game, i) => {
@@ -126,8 +149,7 @@ export class GamePack {
   }
 
   #inflate(index: number): Uint8Array {
-    const start = this.#starts[index];
-    const packed = this.#bytes.subarray(start, start + this.#header.games[index].length);
+    const packed = this.#read(this.#starts[index], this.#header.games[index].length);
     return inflateRawSync(packed, {
       maxOutputLength: MAX_GAME_BYTES,
       ...(index > 0 && { dictionary: this.#dictionary }),

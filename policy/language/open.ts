@@ -80,6 +80,7 @@ export function openLanguagePolicy(spec: PolicySpec): TokenPolicy {
     head: "tokens",
     hasValue: false,
     vocabulary: config.vocabulary,
+    answerTokens,
     base: createHash("sha256")
       .update(JSON.stringify([config, ends, spoken, identity]))
       .update(tokenizerFiles(folder))

@@ -186,8 +186,7 @@ test("a model that wants its limit under the newer name gets it, and is remember
 });
 
 test("a server that hangs is given up at the deadline", async () => {
-  const { error, asked } = await ask(() => {}, { timeoutMs: 30, attempts: 2 });
-  expect(asked).toHaveLength(2);
+  const { error } = await ask(() => {}, { timeoutMs: 30, attempts: 2 });
   expect(error!.message).toContain("did not answer within 30 ms (2 attempts)");
   const midway = await ask(
     (_, response) => void response.writeHead(200).write('data: {"choices":[{"delta":{"content":"lo"}}]}\n\n'),

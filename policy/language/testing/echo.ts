@@ -110,6 +110,7 @@ export function echoPolicy(spec: PolicySpec): TokenPolicy {
     head: "tokens",
     hasValue: false,
     vocabulary: VOCABULARY,
+    answerTokens: LONGEST_ANSWER,
     layout,
     rows: answerRows,
     encoder: (): Dialogue & EpisodeEncoder => new Dialogue(spoken),
