@@ -3,9 +3,8 @@
  * episode the moment it ends and acknowledges the task once all of them are stored. Whatever goes wrong, the task is either
  * acknowledged with everything stored or delivered again to somebody else.
  */
-import { hostname } from "node:os";
 import type { Environment } from "../envs/environment.ts";
-import { type Activity, encodeHeartbeat } from "../policy/heartbeat.ts";
+import type { Activity } from "../policy/heartbeat.ts";
 import type { Policy } from "../policy/policy.ts";
 import type { RunState } from "../policy/run-state.ts";
 import type { TensorProvider } from "../policy/tensor/tensors.ts";
@@ -16,6 +15,7 @@ import type { Subjects } from "../proto/subjects.ts";
 import type { GroupTask, Lineage } from "../proto/trajectory.ts";
 import type { Environments, PlayableEnvironment, UnplayableEnvironment } from "./environments.ts";
 import { Episode, type PlayedEpisode } from "./episode.ts";
+import { keepBeating, type Told } from "./heartbeats.ts";
 import { Occupancy } from "./occupancy.ts";
 import { Versions } from "./versions.ts";
 import type { HeldWeights, WeightsClient } from "./weights-client.ts";
@@ -110,7 +110,8 @@ export class RolloutActor {
 
   /** Plays until the signal aborts, then drains: starts nothing new, plays out what is live, gives the rest back. */
   async run(signal: AbortSignal): Promise<void> {
-    const beat = setInterval(() => this.#heartbeat(), this.#options.taskAckWaitMs / 4);
+    const extending = setInterval(() => this.#extend(), this.#options.taskAckWaitMs / 4);
+    const beating = keepBeating(this.#deps.directory, this.#options.name, () => this.#tell());
     const feeding = this.#feed(signal);
     try {
       let drainBefore = Number.POSITIVE_INFINITY;
@@ -129,7 +130,8 @@ export class RolloutActor {
       await feeding;
       await this.#storedOrGivenBack();
     } finally {
-      clearInterval(beat);
+      clearInterval(extending);
+      beating.stop();
       this.#versions.dispose();
       await this.#deps.directory.delete(this.#options.name).catch(() => {});
     }
@@ -353,13 +355,8 @@ export class RolloutActor {
     while (this.#groups.size && !signal.aborted) await this.#changed(signal);
   }
 
-  #heartbeat(): void {
-    for (const { delivery } of this.#groups) delivery.working();
-    const { name } = this.#options;
-    const beat = {
-      actor: name,
-      host: hostname(),
-      pid: process.pid,
+  #tell(): Told {
+    return {
       ...this.#activity(),
       slots: this.#slots,
       idleShare: this.#occupancy.idleShare(this.#taken()),
@@ -368,7 +365,11 @@ export class RolloutActor {
       envSteps: this.envSteps,
       weights: this.#deps.weights.current()?.version.counter ?? -1,
     };
-    this.#deps.directory.put(name, encodeHeartbeat(beat)).catch(() => {});
+  }
+
+  /** The tasks in play stay with this actor. */
+  #extend(): void {
+    for (const { delivery } of this.#groups) delivery.working();
   }
 
   /** The wait that has lasted longest, where there is one. */

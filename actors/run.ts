@@ -2,9 +2,8 @@
  * An actor's life: finds its run on the bus, loads the environment and policy that the run's state names, and plays. When the
  * learner restarts or moves, the state changes and the actor joins again; it needs no restart of its own.
  */
-import { hostname } from "node:os";
 import { EnvironmentLoader } from "../envs/bundle/loader.ts";
-import { encodeHeartbeat, HEARTBEAT_TTL_MS } from "../policy/heartbeat.ts";
+import { HEARTBEAT_TTL_MS } from "../policy/heartbeat.ts";
 import { createPolicy } from "../policy/registry.ts";
 import { decodeRunState, type RunState, runStateKey } from "../policy/run-state.ts";
 import type { TensorProvider } from "../policy/tensor/tensors.ts";
@@ -14,6 +13,7 @@ import { TASK_ACK_WAIT_MS, taskQueue } from "../proto/joining.ts";
 import { runsBucket, subjects as subjectsOf } from "../proto/subjects.ts";
 import type { ActorConfig } from "./config.ts";
 import { Environments } from "./environments.ts";
+import { keepBeating } from "./heartbeats.ts";
 import { RolloutActor } from "./rollout.ts";
 import { weightsClient } from "./weights-client.ts";
 
@@ -100,25 +100,16 @@ async function play(
 /** Heartbeats of an actor that has no weights yet. */
 function sayThatItJoins(directory: KeyValue, { name, slots }: ActorConfig): { stop(): void } {
   const since = performance.now();
-  const say = () => {
-    const beat = {
-      actor: name,
-      host: hostname(),
-      pid: process.pid,
-      doing: "weights" as const,
-      forMs: performance.now() - since,
-      slots,
-      idleShare: 1,
-      groups: 0,
-      episodes: 0,
-      envSteps: 0,
-      weights: -1,
-    };
-    directory.put(name, encodeHeartbeat(beat)).catch(() => {});
-  };
-  say();
-  const timer = setInterval(say, TASK_ACK_WAIT_MS / 4);
-  return { stop: () => clearInterval(timer) };
+  return keepBeating(directory, name, () => ({
+    doing: "weights",
+    forMs: performance.now() - since,
+    slots,
+    idleShare: 1,
+    groups: 0,
+    episodes: 0,
+    envSteps: 0,
+    weights: -1,
+  }));
 }
 
 /** The run's state now and whenever it changes. Throws when there is none within the deadline. */

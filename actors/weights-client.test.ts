@@ -38,7 +38,7 @@ async function scripted(...script: Script[]) {
       },
       report(request) {
         reports.push(request);
-        return {};
+        return { reportAfterMs: 300 };
       },
     }),
   );
@@ -185,6 +185,22 @@ test("a version in use is reported a little later, with how long it has been in 
   expect(reports[0]!.version?.counter).toBe(0n);
   expect(reports[0]!.ageMs).toBeGreaterThan(50);
   expect(reports[0]!.ageMs).toBeLessThanOrEqual(performance.now() - before);
+});
+
+test("a server with many subscribers has versions reported later", async () => {
+  const { address, reports } = await scripted(async (stream) => {
+    for (let counter = 0n; ; counter++) {
+      await open(stream, { version: { incarnation: "i", counter, sha256: good.sha256 } });
+      for (const frame of good.frames) await stream.send(frame);
+      while (reports.length <= counter) {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        stream.signal.throwIfAborted();
+      }
+    }
+  });
+  follow(address);
+  while (!reports.some(({ ageMs }) => ageMs >= 290)) await new Promise((resolve) => setTimeout(resolve, 5));
+  expect(reports[0]!.ageMs).toBeLessThan(reports.at(-1)!.ageMs);
 });
 
 test("a new subscription says what is held", async () => {

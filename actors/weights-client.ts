@@ -96,7 +96,8 @@ const FIRST_BACKOFF_MS = 100;
 const MAX_BACKOFF_MS = 2000;
 const REPORT_TIMEOUT_MS = 5000;
 /** A version in use is reported once the other actors have had time to get it: a report costs as much as 300 KiB of weights. */
-const REPORT_DELAY_MS = 100;
+const LEAST_REPORT_DELAY_MS = 100;
+const MOST_REPORT_DELAY_MS = 30_000;
 
 /** Subscribes at once. Throws TypeError or RangeError for options that cannot work. */
 export function weightsClient(options: WeightsClientOptions): WeightsClient {
@@ -122,12 +123,18 @@ export function weightsClient(options: WeightsClientOptions): WeightsClient {
       sha256: Buffer.from(held.version.sha256, "hex"),
     };
 
+  let reportDelayMs = LEAST_REPORT_DELAY_MS;
   let unreported: { manifest: Manifest; since: number } | undefined;
 
   const report = ({ subscription, version }: Manifest, outcome: { refused: string } | { ageMs: number }) => {
     // A lost report is made good by the next one, or by the next subscription, which says what is held.
     const request = { subscription, version, ...outcome };
-    client.report(request, { timeoutMs: REPORT_TIMEOUT_MS, signal }).catch(() => {});
+    client.report(request, { timeoutMs: REPORT_TIMEOUT_MS, signal }).then(
+      ({ reportAfterMs }) => {
+        reportDelayMs = Math.min(MOST_REPORT_DELAY_MS, Math.max(LEAST_REPORT_DELAY_MS, reportAfterMs));
+      },
+      () => {},
+    );
   };
 
   const reportNewest = () => {
@@ -139,7 +146,7 @@ export function weightsClient(options: WeightsClientOptions): WeightsClient {
 
   /** The report of the newest version stands for those before it. */
   const reportSoon = (manifest: Manifest) => {
-    if (!unreported) setTimeout(reportNewest, REPORT_DELAY_MS);
+    if (!unreported) setTimeout(reportNewest, reportDelayMs);
     unreported = { manifest, since: performance.now() };
   };
 

@@ -1,14 +1,15 @@
 /**
- * ALFWorld's engine: steps a second with texts and admissible commands under a random policy, beside the original on the same
- * games and commands; milliseconds to load a game; memory of a thousand environments.
- *   bun bench/alfworld.ts [--data FOLDER] [--games 4] [--steps 40]
- * Without the data set it plays games of our own making. The original needs envs/alfworld/original/install.sh; --games and
- * --steps are what it plays, left as it is. Times are processor time, so that other work on the machine counts little.
+ * ALFWorld's engine: steps a second with texts and admissible commands under a random policy; then beside the original on the same
+ * games and commands: steps a second, milliseconds to start a game, memory of an environment.
+ *   bun bench/alfworld.ts [--quick] [--rounds N] [--data FOLDER] [--games 4] [--steps 40]
+ * Without the data set it plays games of our own making. The original is left as it is; --games and --steps are what it plays.
+ * Both sides give the same answers. Times are processor time, so that other work on the machine counts little.
  */
+import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
+import { fileURLToPath } from "node:url";
 import { findData, SplitGames } from "../envs/alfworld/data.ts";
 import { type Game, loadGame, parseGameFile } from "../envs/alfworld/game.ts";
 import { household } from "../envs/alfworld/household/household.ts";
@@ -17,20 +18,20 @@ import { GamePack, packGames } from "../envs/alfworld/pack.ts";
 import { Play } from "../envs/alfworld/play.ts";
 import { TASK_TYPES } from "../envs/alfworld/task-type.ts";
 import { Random } from "../envs/random.ts";
+import { peerScript } from "./peers/python.ts";
+import { benchOptions, type Comparison, sideBySide } from "./peers/side-by-side.ts";
 
 const GAMES = 120;
 const EPISODES = 8;
 const EPISODE_LENGTH = 50;
 const ENVIRONMENTS = 1000;
 
-const { values } = parseArgs({
-  options: {
-    data: { type: "string", default: "" },
-    games: { type: "string", default: "4" },
-    steps: { type: "string", default: "40" },
-    memory: { type: "string" },
-  },
-});
+const options = benchOptions(
+  "alfworld",
+  { rounds: 3, quickRounds: 1 },
+  { data: "", games: "4", steps: "40", memory: "", environments: "" },
+);
+const values = options.extra as Record<"data" | "games" | "steps" | "memory" | "environments", string>;
 
 /** Milliseconds of processor time, of all threads: compiling and collecting garbage count too. */
 function processorMs(): number {
@@ -113,85 +114,122 @@ async function main(): Promise<void> {
 
   await besideTheOriginal(paths.slice(0, Number(values.games)), Number(values.steps));
 
-  for (const different of [125, ENVIRONMENTS]) {
-    const child = Bun.spawnSync([
-      process.execPath,
-      import.meta.path,
-      "--memory",
-      String(different),
-      "--data",
-      values.data,
-    ]);
-    console.log(child.stdout.toString().trim() || child.stderr.toString().trim());
-  }
+  if (options.quick) return;
+  const args = ["--memory", "125", "--environments", String(ENVIRONMENTS), "--data", values.data];
+  const child = spawnSync(process.execPath, [import.meta.path, ...args], { encoding: "utf8" });
+  const { resident } = JSON.parse(child.stdout) as { resident: number };
+  console.log(`${ENVIRONMENTS} environments over 125 games: ${Math.round(resident)} MiB resident in all`);
+}
+
+/** The original, installed on first use. */
+function original(): string {
+  const found = originalPython();
+  if (found !== undefined) return found;
+  console.error("Installing the original ALFWorld, once: envs/alfworld/original/install.sh (minutes)");
+  const script = fileURLToPath(new URL("../envs/alfworld/original/install.sh", import.meta.url));
+  const { status, stdout, stderr } = spawnSync("bash", [script], { encoding: "utf8" });
+  if (status !== 0) throw new Error(`${script} failed: ${stderr.slice(-1500)}`);
+  return stdout.trim();
+}
+
+/** The original as it is, playing random commands; the same ones for the same games. */
+async function playOriginal(
+  paths: readonly string[],
+  steps: number,
+): Promise<{ recordings: Recording[]; spent: Spent }> {
+  let spent: Spent | undefined;
+  const recordings: Recording[] = [];
+  const how = { seed: 1, steps, plain: true, uniform: true, spent: (s: Spent) => (spent = s) };
+  for await (const recording of record(original(), paths, how)) recordings.push(recording);
+  if (!spent) throw new Error("the original did not tell its times");
+  return { recordings, spent };
 }
 
 async function besideTheOriginal(paths: readonly string[], steps: number): Promise<void> {
-  const python = originalPython();
-  if (python === undefined) {
-    console.log("the original is not installed (envs/alfworld/original/install.sh): no ratio");
-    return;
-  }
-  let spent: Spent | undefined;
-  const recordings: Recording[] = [];
-  const options = { seed: 1, steps, plain: true, uniform: true, spent: (s: Spent) => (spent = s) };
-  for await (const recording of record(python, paths, options)) recordings.push(recording);
-  if (!spent) throw new Error("the original did not tell its times");
-
-  const loaded = recordings.map(({ game }) => readFileSync(game, "utf8"));
-  let before = processorMs();
-  const games = load(loaded);
-  const loadMs = (processorMs() - before) / loaded.length;
-  // The same commands, often enough to measure.
-  const rounds = Math.ceil(20_000 / (steps * games.length));
-  before = processorMs();
-  for (let round = 0; round < rounds; round++) {
-    recordings.forEach(({ steps: recorded }, i) => {
-      const play = new Play(games[i]);
-      for (let s = 1; s < recorded.length; s++) {
-        if (play.do(recorded[s][0]!) !== recorded[s][1])
-          throw new Error(`differs at step ${s} of ${recordings[i].game}`);
-        void play.admissible;
+  // What the original played once is what our engine plays in every pair.
+  let first: Recording[] | undefined;
+  const recorded = async () => (first ??= (await playOriginal(paths, steps)).recordings);
+  const play: Comparison = {
+    name: `ALFWorld, ${paths.length} games, ${steps} commands in each`,
+    peer: "alfworld 0.4.2",
+    measures: [
+      { figure: "stepsPerSecond", unit: "steps/s of processor time", better: "more", goal: 500 },
+      { figure: "startMs", unit: "ms to load and reset a game", better: "less" },
+    ],
+    async ours() {
+      const recordings = await recorded();
+      const texts = recordings.map(({ game }) => readFileSync(game, "utf8"));
+      let before = processorMs();
+      const games = load(texts);
+      const plays = games.map((game) => new Play(game));
+      const startMs = (processorMs() - before) / plays.length;
+      // The same commands, often enough to measure.
+      const rounds = Math.ceil(20_000 / (steps * games.length));
+      before = processorMs();
+      for (let round = 0; round < rounds; round++) {
+        recordings.forEach(({ game, steps: told }, i) => {
+          const play = new Play(games[i]!);
+          for (let s = 1; s < told.length; s++) {
+            if (play.do(told[s]![0]!) !== told[s]![1]) throw new Error(`differs at step ${s} of ${game}`);
+            void play.admissible;
+          }
+        });
       }
-    });
-  }
-  const stepMs = (processorMs() - before) / (rounds * steps * games.length);
-  const [theirStepMs, theirLoadMs] = [
-    (spent.step / spent.steps) * 1000,
-    ((spent.load + spent.reset) / spent.games) * 1000,
-  ];
-  console.log(
-    `beside the original, ${games.length} games, ${spent.steps} steps: a step ${theirStepMs.toFixed(1)} ms against ` +
-      `${(stepMs * 1000).toFixed(2)} µs, ${Math.round(theirStepMs / stepMs).toLocaleString("en")} ×; load and reset ` +
-      `${Math.round(theirLoadMs)} ms against ${loadMs.toFixed(1)} ms, ${Math.round(theirLoadMs / loadMs)} ×`,
-  );
+      return { stepsPerSecond: (1000 * rounds * steps * games.length) / (processorMs() - before), startMs };
+    },
+    async theirs() {
+      const { spent } = await playOriginal(paths, steps);
+      return { stepsPerSecond: spent.steps / spent.step, startMs: (1000 * (spent.load + spent.reset)) / spent.games };
+    },
+  };
+  const memory: Comparison = {
+    name: `ALFWorld, ${paths.length} environments over as many games`,
+    peer: "alfworld 0.4.2",
+    measures: [{ figure: "memoryMiB", unit: "MiB for each environment", better: "less" }],
+    async ours() {
+      const args = ["--memory", String(paths.length), "--environments", String(paths.length), "--data", values.data];
+      const child = spawnSync(process.execPath, [import.meta.path, ...args], { encoding: "utf8" });
+      if (child.status !== 0) throw new Error(child.stderr);
+      return { memoryMiB: JSON.parse(child.stdout).mebibytesEach };
+    },
+    async theirs() {
+      const child = spawnSync(original(), [peerScript("alfworld_memory.py"), "5"], {
+        input: paths.join("\n"),
+        encoding: "utf8",
+      });
+      if (child.status !== 0) throw new Error(child.stderr.slice(-1500));
+      return { memoryMiB: Number(child.stdout) };
+    },
+  };
+  await sideBySide(options, [play, memory]);
 }
 
-/** In a process of its own: memory of a thousand environments over so many games, after 50 steps each. */
-function measureMemory(different: number): void {
-  const megabytes = () => {
+/** In a process of its own: memory of so many environments over so many games, after 5 steps each, as JSON. */
+function measureMemory(different: number, environments: number): void {
+  const mebibytes = () => {
     Bun.gc(true);
-    return process.memoryUsage().rss / 1e6;
+    return process.memoryUsage().rss / 2 ** 20;
   };
   const paths = files(different);
-  const bare = megabytes();
+  const bare = mebibytes();
   const plays: Play[] = [];
   for (const path of paths) {
     const game = loadGame(parseGameFile(readFileSync(path, "utf8")));
-    for (let i = 0; i < ENVIRONMENTS / different; i++) plays.push(new Play(game));
+    for (let i = 0; i < environments / different; i++) plays.push(new Play(game));
   }
   const random = new Random(1);
-  for (let step = 0; step < EPISODE_LENGTH; step++) {
-    for (const play of plays) play.do(play.admissible[random.below(play.admissible.length)]);
+  for (let step = 0; step < 5; step++) {
+    for (const play of plays) play.do(play.admissible[random.below(play.admissible.length)]!);
   }
+  const resident = mebibytes();
   console.log(
-    `${plays.length} environments over ${different} games: ${Math.round(megabytes())} MB resident, of which ${Math.round(bare)} MB without`,
+    JSON.stringify({ mebibytesEach: (resident - bare) / plays.length, resident, environments: plays.length }),
   );
 }
 
 try {
-  if (values.memory === undefined) await main();
-  else measureMemory(Number(values.memory));
+  if (values.memory === "") await main();
+  else measureMemory(Number(values.memory), Number(values.environments));
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

@@ -1,6 +1,6 @@
 /** What there is on a broker at one moment: nodes, actors, and the runs that somebody plays or learns. */
 import { ActorSystem } from "../actors/system/index.ts";
-import { decodeHeartbeat } from "../policy/heartbeat.ts";
+import { decodeHeartbeat, goneAfterMs } from "../policy/heartbeat.ts";
 import { decodeRunState, runStateKey } from "../policy/run-state.ts";
 import type { Bus } from "../proto/bus/bus.ts";
 import { LearnerService, Phase } from "../proto/gen/proxima/v1/learner_pb.ts";
@@ -70,6 +70,9 @@ export interface Cluster {
   actors: ClusterActor[];
   runs: ClusterRun[];
 }
+
+/** Hosts tell the time differently: somewhat more than one would notice. */
+const CLOCKS_DIFFER_MS = 5_000;
 
 const phases = Object.entries(Phase);
 
@@ -172,7 +175,7 @@ export class ClusterObserver {
     const entries = await Promise.all((await directory.keys()).sort().map((key) => directory.get(key)));
     return entries.flatMap((entry) => {
       const beat = entry && decodeHeartbeat(entry.value);
-      if (!beat) return [];
+      if (!beat || Date.now() - beat.sentAtMs > goneAfterMs(beat) + CLOCKS_DIFFER_MS) return [];
       const { actor, host, doing, groups, episodes, envSteps, weights } = beat;
       const player: ClusterPlayer = { name: actor, host, doing, groups, episodes, envSteps, weights };
       return [player];

@@ -2,7 +2,7 @@
  * What the learner knows of those who play for it: the heartbeats in the run's directory and the queue they take tasks from. It
  * decides nothing; the watchdog explains with it, and whoever scales actors up or down is told in metrics.
  */
-import { decodeHeartbeat, HEARTBEAT_TTL_MS, type Heartbeat } from "../policy/heartbeat.ts";
+import { decodeHeartbeat, goneAfterMs, HEARTBEAT_TTL_MS, type Heartbeat } from "../policy/heartbeat.ts";
 import type { Bus } from "../proto/bus/bus.ts";
 import type { Subjects } from "../proto/subjects.ts";
 
@@ -10,7 +10,7 @@ export interface KnownActor {
   beat: Heartbeat;
   /** Milliseconds since 1970 of its last heartbeat. */
   heardAtMs: number;
-  /** It has left, or nothing was heard of it for so long that its entry went. */
+  /** It has left, or is silent for longer than it promised. */
   gone: boolean;
 }
 
@@ -63,6 +63,7 @@ export class Fleet {
 
   /** Those heard of last come first. */
   actors(): KnownActor[] {
+    for (const known of this.#actors.values()) known.gone ||= Date.now() - known.heardAtMs > goneAfterMs(known.beat);
     return [...this.#actors.values()].sort((a, b) => b.heardAtMs - a.heardAtMs);
   }
 

@@ -29,6 +29,8 @@ function actor(beat: Partial<Heartbeat>, known: Partial<KnownActor> = {}): Known
     episodes: 8,
     envSteps: 80,
     weights: 7,
+    sentAtMs: NOW - 1000,
+    everyMs: 1250,
   };
   return { beat: { ...base, ...beat }, heardAtMs: NOW - 1000, gone: false, ...known };
 }

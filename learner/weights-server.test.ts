@@ -137,6 +137,7 @@ test("reports show which version an actor holds, how far it lags and what it ref
   expect(server.subscribers()).toMatchObject([
     { held: { counter: 0 }, lagVersions: 2, refused: 1, refusedReason: "hash" },
   ]);
+  expect((await client.report({ subscription, version }, { timeoutMs: 5000 })).reportAfterMs).toBe(10); // 100 a second
   expect(server.subscribers()[0].held).toEqual({
     counter: 0,
     sha256: Buffer.from(version!.sha256).toString("hex"),

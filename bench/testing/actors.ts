@@ -1,12 +1,8 @@
 /** Kinds of actors for benchmarks. */
 
 import process from "node:process";
-import { actorSchema } from "../../actors/config.ts";
-import { runActor } from "../../actors/run.ts";
 import { defineKind } from "../../actors/system/kind.ts";
-import { tensorProvider } from "../../policy/tensor/provider.ts";
-import { connectNats } from "../../proto/bus/nats.ts";
-import { resolveConfig } from "../../proto/config.ts";
+import { type Many, playMany } from "./many-rollouts.ts";
 
 /** Answers with what it is given. */
 export const Echo = defineKind({
@@ -15,19 +11,13 @@ export const Echo = defineKind({
   create: (_: null) => ({ echo: (value: number) => value }),
 });
 
-/** Many rollout actors in one process, each with a connection to the broker of its own. */
+/** Many rollout actors in one process. */
 export const Rollouts = defineKind({
   name: "rollouts",
   module: import.meta.url,
-  create({ run, nats, count, slots }: { run: string; nats: string; count: number; slots: number }, context) {
+  create(many: Many, context) {
     const stop = new AbortController();
-    const play = async (name: string) => {
-      const { config } = resolveConfig(actorSchema, [{ source: name, values: { run, name, slots } }]);
-      const bus = await connectNats({ servers: nats, name });
-      await runActor(config, { bus, provider: tensorProvider("simd"), log() {} }, stop.signal);
-      await bus.close();
-    };
-    const playing = Array.from({ length: count }, (_, i) => play(`${context.name}-${i}`));
+    const playing = playMany(many, context.name, stop.signal);
     for (const one of playing) one.catch((error) => !stop.signal.aborted && context.fail(error));
     return {
       pid: () => process.pid,

@@ -119,13 +119,14 @@ export interface CausalOptions {
   weights?: Weights;
   /**
    * Keeps of each layer only what goes in while gradients are recorded, and computes the rest again when it is needed: a third more time for an
-   * update, and a fraction of the memory. false by default.
+   * update, and a fraction of the memory. By default so with adapters, whose base is large.
    */
   recompute?: boolean;
 }
 
 export function causal(config: CausalConfig, options: CausalOptions = {}): CausalModel {
-  const { weights = trainedWeights(config), recompute = false } = options;
+  const { weights = trainedWeights(config) } = options;
+  const { recompute = weights.base !== undefined } = options;
   const { heads, keyHeads, headWidth, layers, rmsEpsilon } = config;
 
   function block(t: Tensors, x: Tensor, layer: number, run: Run): Tensor {
