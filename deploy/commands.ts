@@ -16,6 +16,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     summary: "play a run's policy on the eval tasks and say how well it does",
     load: () => import("./commands/eval.ts"),
   },
+  export: {
+    summary: "write a run's weights for other programs: safetensors, adapters, a Hugging Face folder",
+    load: () => import("./commands/export.ts"),
+  },
   ui: {
     summary: "show runs in a browser: progress, time, actors, the ledger and the credit of each step",
     load: () => import("./commands/ui.ts"),

@@ -7,7 +7,13 @@ import { Table } from "../actors/play.ts";
 import { loadEnvironment } from "../envs/registry.ts";
 import { runSchema } from "../learner/config.ts";
 import { readWeights, writeWeights } from "../learner/weights-file.ts";
-import { readConfig, writeCheckpoint } from "../policy/language/causal/index.ts";
+import {
+  mergeAdapters,
+  readAdapters,
+  readCheckpoint,
+  readConfig,
+  writeCheckpoint,
+} from "../policy/language/causal/index.ts";
 import type { TokenPolicy } from "../policy/policy.ts";
 import { createPolicy, firstWeights } from "../policy/registry.ts";
 import { decodeRunState, runStateKey } from "../policy/run-state.ts";
@@ -183,6 +189,48 @@ describe("imitate with a language model that is not there yet", () => {
     const all = await train({ run: "all", "policy.model": "base", learningRate: 1e-8, iterations: 1 });
     expect(all.parameterCount).toBe(parameterCount(whole.layout));
     expect(all.records[0]!["episode/return"]).toBe(adapters.records[0]!["episode/return"]!);
+  });
+});
+
+describe("export", () => {
+  test("writes a model that is trained whole as a folder that training can start from", async () => {
+    const { code, out, err } = await type("export", "--run", "first", "--out", "whole");
+    expect(code, err).toBe(0);
+    expect(out).toContain("the whole model, with its tokenizer");
+    const trained = await readWeights("runs/first/weights.safetensors", await open({ model: "runs/first/model" }));
+    expect((await open({ model: "whole" })).firstWeights!(0)).toEqual(trained);
+    const again = await type("export", "--run", "first", "--out", "whole");
+    expect(again.code).toBe(2);
+    expect(again.err).toContain("whole is not empty");
+  });
+
+  test("writes adapters by themselves, or worked into their model", async () => {
+    const adapted = ["--policy", "language", "--policy.model", "whole", "--policy.lora", "2", "--policy.form", "bare"];
+    const short = [
+      "--tasks",
+      "20",
+      "--epochs",
+      "4",
+      "--minibatch",
+      "6",
+      "--learningRate",
+      "3e-3",
+      "--evalEpisodes",
+      "1",
+    ];
+    const { code, err } = await type(
+      ...["imitate", "--run", "adapted", ...environment, ...adapted, "--policy.answerTokens", "12", ...short],
+    );
+    expect(code, err).toBe(0);
+    const trained = await readWeights("runs/adapted/weights.safetensors", await open({ model: "whole", lora: 2 }));
+    const checkpoint = readCheckpoint("whole");
+    expect((await type("export", "--run", "adapted", "--out", "adapters")).out).toContain("adapters of rank 2 for ");
+    const { options, adapters } = readAdapters("adapters", checkpoint.config);
+    expect(adapters).toEqual(trained);
+    expect((await type("export", "--run", "adapted", "--out", "merged", "--whole")).code).toBe(0);
+    const merged = (await open({ model: "merged" })).firstWeights!(0);
+    expect(merged).toEqual(mergeAdapters(checkpoint, options, adapters));
+    expect(merged).not.toEqual((await open({ model: "whole" })).firstWeights!(0));
   });
 });
 

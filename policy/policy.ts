@@ -108,6 +108,11 @@ export interface TokenPolicy extends Policy {
   encoder(): DialogueEncoder;
   /** Uses the model as it is when asked: load weights first. */
   writer(model: Model): AnswerWriter;
+  /**
+   * Writes trained weights for other programs into a folder, and says what it wrote.
+   * @param whole adapters worked into the model instead of by themselves
+   */
+  save?(folder: string, weights: Float32Array, whole: boolean): string;
 }
 
 export const hasTokens = (policy: Policy): policy is TokenPolicy => policy.head === "tokens";

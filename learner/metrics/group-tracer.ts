@@ -50,6 +50,7 @@ export class GroupTracer implements GroupEvents {
   }
 
   arrived({ lineage, steps, outcome }: Trajectory, atMs: number): void {
+    this.used(lineage.actor, lineage.weights.counter, atMs); // the actor's own report may be later still
     const traced = lineage.group === GROUP && this.#open.get(lineage.iteration);
     if (!traced) return;
     traced.task = lineage.task;

@@ -105,9 +105,9 @@ describe("GroupTracer", () => {
     const exporter: SpanExporter = { export: (spans) => void sent.push([...spans]), close: async () => {} };
     return { sent, tracer: new GroupTracer("walk", 1, exporter) };
   }
-  const episode = (iteration: number, group: number, member: number) =>
+  const episode = (iteration: number, group: number, member: number, counter = iteration) =>
     ({
-      lineage: { iteration, group, member, task: "tidy", actor: `actor-${member}`, weights: { counter: iteration } },
+      lineage: { iteration, group, member, task: "tidy", actor: `actor-${member}`, weights: { counter } },
       steps: { count: 5 },
       outcome: { type: "finished" },
     }) as unknown as Trajectory;
@@ -159,11 +159,20 @@ describe("GroupTracer", () => {
     const { sent, tracer: group } = tracer();
     for (let i = 0; i < 40; i++) {
       group.issued(i, 0, [0], i);
-      group.arrived(episode(i, 0, 0), i);
+      group.arrived(episode(i, 0, 0, 0), i);
       group.done(i, "broadcast", i, i + 1);
     }
     expect(sent.length).toBe(24);
     await group.close();
     expect(sent.length).toBe(40);
+  });
+
+  test("takes an episode as proof that its weights are in use, where no report came before", () => {
+    const { sent, tracer: group } = tracer();
+    group.issued(0, 0, [0], 1);
+    group.arrived(episode(0, 0, 0), 2);
+    group.done(0, "broadcast", 3, 4);
+    group.arrived(episode(1, 5, 0), 9);
+    expect(sent[0]!.map(({ name }) => name)).toContain("first use");
   });
 });

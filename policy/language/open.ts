@@ -1,7 +1,7 @@
 /** The policy that a spec and a model folder describe. */
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { copyFileSync, existsSync, readdirSync, readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
 import type { AnswerWriter, PolicySpec, TokenPolicy } from "../policy.ts";
 import type { Rows } from "../rows.ts";
 import type { Tensors } from "../tensor/tensors.ts";
@@ -17,6 +17,7 @@ import {
   checkTokenizer,
   frozenBase,
   Generator,
+  mergeAdapters,
   type Projection,
   readCheckpoint,
   readConfig,
@@ -24,6 +25,8 @@ import {
   type SamplingOptions,
   type Session,
   weightsOf,
+  writeAdapters,
+  writeCheckpoint,
 } from "./causal/index.ts";
 import type { Weights } from "./causal/model.ts";
 import { Dialogue, type Speech } from "./dialogue.ts";
@@ -44,7 +47,7 @@ export function openLanguagePolicy(spec: PolicySpec): TokenPolicy {
     throw new TypeError(
       'Policy "language" needs --policy.model: the folder of a Hugging Face model, or the one that "proxima imitate --policy language" makes',
     );
-  const { config, weights, first, identity, stopTokens } = readModel(folder, options);
+  const { config, weights, first, identity, stopTokens, saveAdapters, merge } = readModel(folder, options);
   const tokenizer = readTokenizer(folder);
   checkTokenizer(tokenizer, config.vocabulary, folder);
   const ends = stopTokens.length ? stopTokens : tokenizer.endToken === undefined ? [] : [tokenizer.endToken];
@@ -94,6 +97,12 @@ export function openLanguagePolicy(spec: PolicySpec): TokenPolicy {
       const { logProb, entropy } = model.tokenLogProbs(t, { tokens, offsets }, targets, { temperature });
       return { logits: logProb, tokens: { entropy, offsets: answersOf(rows).offsets } };
     },
+    save(into, trained, whole) {
+      if (saveAdapters && !whole) return saveAdapters(into, trained);
+      writeCheckpoint(into, config, merge ? merge(trained) : trained, ends);
+      for (const name of tokenizerNames(folder)) copyFileSync(join(folder, name), join(into, name));
+      return "the whole model, with its tokenizer, as Hugging Face's libraries read it";
+    },
     writer(of) {
       const generator = new Generator(of, model, (answer) => tokenizer.decode(answer));
       return answerWriter(generator, { maxTokens: answerTokens, stopTokens: ends, temperature });
@@ -128,6 +137,9 @@ interface ModelFolder {
   identity: string;
   /** The folder's weights, where they are what is trained. */
   first?(): Float32Array;
+  /** Where adapters are what is trained. */
+  saveAdapters?(into: string, adapters: Float32Array): string;
+  merge?(adapters: Float32Array): Float32Array;
 }
 
 /** With weights a folder is a base for adapters, or where training starts; without, the shape of a model that knows nothing yet. */
@@ -150,16 +162,26 @@ function readModel(folder: string, options: PolicySpec["options"]): ModelFolder 
   const base = frozenBase(checkpoint, oneOf(options, "format", BASE_FORMATS));
   const alpha = Number(options.loraAlpha) || undefined;
   const targets = options.loraTargets === "" ? undefined : (String(options.loraTargets).split(",") as Projection[]);
+  const lora = { rank, alpha, targets };
   return {
     config,
     stopTokens: generation.stopTokens,
-    weights: adaptedWeights(base, { rank, alpha, targets }),
+    weights: adaptedWeights(base, lora),
     identity: base.identity(),
+    saveAdapters(into, adapters) {
+      writeAdapters(into, config, lora, adapters, resolve(folder));
+      return `adapters of rank ${rank} for ${resolve(folder)}, as PEFT, vLLM and SGLang load them`;
+    },
+    merge: (adapters) => mergeAdapters(checkpoint, lora, adapters),
   };
 }
 
 /** All that decides which tokens a text is and how a conversation is written. */
+function tokenizerNames(folder: string): string[] {
+  const names = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
+  return names.filter((name) => existsSync(join(folder, name)));
+}
+
 function tokenizerFiles(folder: string): Buffer {
-  const files = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"].map((name) => join(folder, name));
-  return Buffer.concat(files.filter((path) => existsSync(path)).map((path) => readFileSync(path)));
+  return Buffer.concat(tokenizerNames(folder).map((name) => readFileSync(join(folder, name))));
 }
