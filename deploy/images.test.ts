@@ -70,7 +70,7 @@ async function plays(run: string, command: readonly string[], cwd: string): Prom
   const [file, ...args] = command;
   const actor = spawn(file!, [...args, ...common], {
     cwd,
-    env: { PATH: process.env.PATH, HOME: folder },
+    env: { PATH: `${process.env.PATH}:/usr/sbin:/sbin`, HOME: folder }, // where chroot lies, also for a root without these in its PATH
     stdio: ["ignore", "pipe", "pipe"],
   });
   let said = "";
