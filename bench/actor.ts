@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { startBroker } from "../deploy/broker.ts";
 import { testingProgram } from "../deploy/testing-broker.ts";
 import { TestingProcess } from "../deploy/testing-process.ts";
+import { median } from "./credit-assignment/statistics.ts";
 
 const RUNS = 5;
 const program = await testingProgram();
@@ -28,7 +29,6 @@ function residentMiB(pid: number): number {
   const [, kib] = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))!;
   return Number(kib) / 1024;
 }
-const median = (values: number[]) => values.toSorted((a, b) => a - b)[values.length >> 1]!;
 
 try {
   const learner = proxima(

@@ -14,6 +14,7 @@ import { ActorSystem } from "../actors/system/index.ts";
 import { testingBroker } from "../deploy/testing-broker.ts";
 import { type ProcessEvent, TestingProcess } from "../deploy/testing-process.ts";
 import { connectNats } from "../proto/bus/nats.ts";
+import { median } from "./credit-assignment/statistics.ts";
 import { Echo, Rollouts } from "./testing/actors.ts";
 
 const { values } = parseArgs({
@@ -47,7 +48,6 @@ const seconds = async (work: () => Promise<unknown>) => {
   await work();
   return (performance.now() - before) / 1_000;
 };
-const median = (numbers: number[]) => numbers.toSorted((a, b) => a - b)[numbers.length >> 1]!;
 
 /** MiB of a process: resident, and what it shares with no other. */
 function memoryMiB(pid: number): { resident: number; own: number } {

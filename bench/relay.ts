@@ -8,12 +8,12 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { weightsServer } from "../learner/weights-server.ts";
+import { median } from "./credit-assignment/statistics.ts";
 import { broadcastSeconds, tree } from "./relay/tree.ts";
 
 const quick = process.argv.includes("--quick");
 const PROCESSES = 4;
 const rounds = quick ? 3 : 10;
-const median = (values: number[]) => values.sort((a, b) => a - b)[values.length >> 1]!;
 
 /** A process that prints a line for each event of interest; it ends with its standard input. */
 class Lines {

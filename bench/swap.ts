@@ -12,6 +12,7 @@ import { runCommandLine } from "../deploy/command-line.ts";
 import { testingProgram } from "../deploy/testing-broker.ts";
 import { TestingProcess } from "../deploy/testing-process.ts";
 import { createKey } from "../envs/bundle/key-folder.ts";
+import { median } from "./credit-assignment/statistics.ts";
 
 const ROUNDS = 6;
 const WINDOW_MS = 5_000;
@@ -25,7 +26,6 @@ const folder = mkdtempSync(join(tmpdir(), "proxima-bench-swap-"));
 const broker = await startBroker({ program, storeDir: join(folder, "broker") });
 const key = await createKey(join(folder, "keys"), "bench");
 const started: TestingProcess[] = [];
-const median = (values: number[]) => values.toSorted((a, b) => a - b)[values.length >> 1]!;
 
 function proxima(...args: string[]): TestingProcess {
   const process = new TestingProcess(args, folder);

@@ -1,4 +1,5 @@
 /** Evaluates a checkpoint of a run or a file of weights, and says so in words. */
+import type { EnvironmentSource } from "../envs/environment.ts";
 import { loadEnvironment } from "../envs/registry.ts";
 import { CheckpointStore } from "../learner/checkpoint.ts";
 import type { RunConfig } from "../learner/config.ts";
@@ -53,14 +54,20 @@ export function evaluateWeights(config: RunConfig, path: string, options: Option
   }));
 }
 
+/** The policy that a run's configuration describes, and the environment that it is for. */
+export async function policyOf(config: RunConfig): Promise<{ source: EnvironmentSource; policy: Policy }> {
+  const { source } = await loadEnvironment(config.env, config.envArguments);
+  const { observation, action } = source.spec;
+  const policy = await createPolicy({ name: config.policy, observation, action, options: config.policyOptions });
+  return { source, policy };
+}
+
 async function evaluatePolicy<About>(
   config: RunConfig,
   options: Options,
   read: (policy: Policy) => Promise<{ weights: Float32Array; about: About }>,
 ): Promise<About & PolicyEvaluation> {
-  const { source } = await loadEnvironment(config.env, config.envArguments);
-  const { observation, action } = source.spec;
-  const policy = await createPolicy({ name: config.policy, observation, action, options: config.policyOptions });
+  const { source, policy } = await policyOf(config);
   const { weights, about } = await read(policy);
   const model = tensorProvider(config.provider).model(policy.layout);
   try {

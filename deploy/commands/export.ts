@@ -1,14 +1,13 @@
 import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { loadEnvironment } from "../../envs/registry.ts";
 import { CheckpointStore } from "../../learner/checkpoint.ts";
 import { runSchema } from "../../learner/config.ts";
 import { readWeights, writeWeights } from "../../learner/weights-file.ts";
 import { hasTokens } from "../../policy/policy.ts";
-import { createPolicy } from "../../policy/registry.ts";
 import { ConfigError, defineConfig, resolveConfig } from "../../proto/config.ts";
 import { type Command, exitCodes } from "../command.ts";
 import { readConfigFile } from "../config-file.ts";
+import { policyOf } from "../evaluate-run.ts";
 import { onlyRun, readRunFolder } from "../run-folder.ts";
 
 const schema = defineConfig({
@@ -48,17 +47,12 @@ export const command: Command = {
       throw new ConfigError([`${config.out} is not empty: name another folder with --out`]);
     const folder = readRunFolder("runs", config.run || onlyRun("runs"));
     const run = resolveConfig(runSchema, [readConfigFile(folder.config, runSchema)]).config;
-    const { source } = await loadEnvironment(run.env, run.envArguments);
-    const { observation, action } = source.spec;
-    const policy = await createPolicy({ name: run.policy, observation, action, options: run.policyOptions });
-    const isImitation = config.checkpoint < 0 && existsSync(folder.weights);
-    const weights = isImitation
-      ? await readWeights(folder.weights, policy)
-      : (
-          await new CheckpointStore(folder.checkpoints, policy, 1).read(
-            config.checkpoint < 0 ? undefined : config.checkpoint,
-          )
-        ).weights;
+    const { policy } = await policyOf(run);
+    const checkpoint = config.checkpoint < 0 ? undefined : config.checkpoint;
+    const weights =
+      checkpoint === undefined && existsSync(folder.weights) // of an imitation
+        ? await readWeights(folder.weights, policy)
+        : (await new CheckpointStore(folder.checkpoints, policy, 1).read(checkpoint)).weights;
     mkdirSync(config.out, { recursive: true });
     let wrote = "weights.safetensors";
     if (hasTokens(policy) && policy.save) wrote = policy.save(config.out, weights, config.whole);
