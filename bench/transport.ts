@@ -1,15 +1,18 @@
 /**
  * Trajectories from two actor processes to a learner process: Proxima's own path (encode, JetStream, decode, check, ledger, confirmed
- * acknowledgement) beside the same bytes over JetStream with its client alone, and beside Ray's actor calls and object store.
+ * acknowledgement) beside as many bytes over JetStream alone, by `nats bench` (in Go) and by the client that Proxima uses, and beside
+ * Ray's actor calls and object store.
  *   bun bench/transport.ts [--quick] [--rounds N] [--only PEER] [--count 1600]
  * Trajectories per second, from the first that is sent to the last that is acknowledged; episodes of 50 text steps (14 kB, 5 kB packed),
  * 64 under way for each actor.
  */
 import { testingBroker } from "../deploy/testing-broker.ts";
 import { connectNats } from "../proto/bus/nats.ts";
+import { encodeTrajectory } from "../proto/codec.ts";
 import { subjects as subjectsOf } from "../proto/subjects.ts";
 import { textTrajectory } from "../proto/testing/trajectories.ts";
 import { median } from "./credit-assignment/statistics.ts";
+import { installNats, NATS_CLI, natsBench } from "./peers/nats-bench.ts";
 import { Party } from "./peers/party.ts";
 import { peerPython, peerScript, pinned } from "./peers/python.ts";
 import { benchOptions, type Comparison, type Figures, sideBySide } from "./peers/side-by-side.ts";
@@ -20,14 +23,21 @@ const options = benchOptions("transport", { rounds: 5, quickRounds: 1 }, { count
 /** Of each actor; whole groups. */
 const share = Math.ceil(Number(options.extra.count) / ACTORS / 8) * 8;
 const count = share * ACTORS;
+const UNDER_WAY = 64;
+const subjects = subjectsOf("bench");
 
-async function overNats(how: "proxima" | "raw"): Promise<Figures> {
+/** A broker with the stream of trajectories, as the learner makes it. */
+async function brokerWithStream() {
   const broker = await testingBroker();
   if (!broker) throw new Error("there is no nats-server");
   const bus = await connectNats({ servers: broker.url });
-  const subjects = subjectsOf("bench");
   const stream = { name: subjects.trajectoryStream, subjects: [subjects.trajectories], maxBytes: 1 << 30 };
   await bus.stream({ ...stream, dedupWindowMs: 120_000, retention: "workqueue" });
+  return { broker, bus };
+}
+
+async function overNats(how: "proxima" | "raw"): Promise<Figures> {
+  const { broker, bus } = await brokerWithStream();
   const durable = { stream: subjects.trajectoryStream, durable: subjects.trajectoryConsumer };
   await (await bus.puller({ ...durable, ackWaitMs: 60_000, maxAckPending: 65_536 })).close();
   await bus.close();
@@ -55,6 +65,25 @@ async function overNats(how: "proxima" | "raw"): Promise<Figures> {
   }
 }
 
+/** Its consumer confirms without waiting for an answer, which is less than ours does. */
+async function overNatsBench(): Promise<Figures> {
+  installNats();
+  const { broker, bus } = await brokerWithStream();
+  await bus.close();
+  const sizes = Array.from({ length: 16 }, (_, i) => encodeTrajectory(textTrajectory(50, i + 1)).length);
+  const bytes = Math.round(sizes.reduce((sum, size) => sum + size) / sizes.length);
+  const subject = subjects.trajectories.replace(/\.>$/, "");
+  const work = { url: broker.url, stream: subjects.trajectoryStream, subject, count, bytes };
+  const rates: number[] = [];
+  try {
+    for (let repeat = 0; repeat < REPEATS; repeat++)
+      rates.push(await natsBench({ ...work, publishers: ACTORS, batch: UNDER_WAY }));
+    return { trajectoriesPerSecond: median(rates) };
+  } finally {
+    await broker.stop();
+  }
+}
+
 /** What an episode holds, as a Python program would keep it. */
 function asColumns(seed: number) {
   const { steps, outcome } = textTrajectory(50, seed);
@@ -63,7 +92,7 @@ function asColumns(seed: number) {
 }
 
 async function overRay(how: "call" | "store"): Promise<Figures> {
-  const settings = { how, actors: ACTORS, share, repeats: REPEATS, underWay: 64 };
+  const settings = { how, actors: ACTORS, share, repeats: REPEATS, underWay: UNDER_WAY };
   const ray = new Party(peerPython("ray"), [peerScript("transport_ray.py"), JSON.stringify(settings)]);
   try {
     ray.ask(JSON.stringify(Array.from({ length: 16 }, (_, i) => asColumns(i + 1))));
@@ -87,7 +116,8 @@ function beside(peer: string, theirs: () => Promise<Figures>, goal: number): Com
 }
 
 await sideBySide(options, [
-  beside("JetStream alone", () => overNats("raw"), 0.8),
+  beside(`nats bench ${NATS_CLI}, 2 publishers and a consumer`, overNatsBench, 0.8),
+  beside("JetStream alone, by its client in TypeScript", () => overNats("raw"), 0.8),
   beside(`Ray ${pinned("ray", "ray")}, actor calls`, () => overRay("call"), 3),
   beside(`Ray ${pinned("ray", "ray")}, object store`, () => overRay("store"), 3),
 ]);

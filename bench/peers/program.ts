@@ -2,7 +2,7 @@
  * One run of one contender: a command that tells what happens as lines of JSON on its standard output. Both sides are started
  * and watched by the same code, so what is measured from outside (arrival times, memory) means the same for both.
  */
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
@@ -75,6 +75,14 @@ export async function run(command: readonly string[], options: ProgramOptions = 
     tree.kill();
   }
   return { events, wallMs: performance.now() - startedAt, peakMiB: tree.peakBytes / 2 ** 20 };
+}
+
+/** What a command says that prepares for runs. Throws with the end of its complaint when it fails. */
+export function must(command: string, args: readonly string[]): string {
+  const { status, stdout, stderr, error } = spawnSync(command, args, { encoding: "utf8", maxBuffer: 2 ** 26 });
+  if (error || status !== 0)
+    throw new Error(`\`${[command, ...args].join(" ")}\` failed: ${error ?? stderr.trim().slice(-1500)}`);
+  return stdout;
 }
 
 function parsed(line: string, atMs: number): ProgramEvent | undefined {

@@ -2,9 +2,9 @@
  * Python environments for the peers, made on first use from `requirements/<name>.txt` in `.cache/peers/<name>`: nobody who uses
  * or tests Proxima needs them. A list that has changed makes its environment anew.
  */
-import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { must } from "./program.ts";
 
 const root = join(import.meta.dirname, "../..");
 
@@ -38,12 +38,6 @@ export function pinned(name: string, distribution: string): string {
 
 /** Path of a script of ours in this folder. */
 export const peerScript = (file: string): string => join(import.meta.dirname, file);
-
-function must(command: string, args: readonly string[]): void {
-  const { status, stderr, error } = spawnSync(command, args, { encoding: "utf8", maxBuffer: 2 ** 26 });
-  if (error || status !== 0)
-    throw new Error(`\`${[command, ...args].join(" ")}\` failed: ${error ?? stderr.trim().slice(-1500)}`);
-}
 
 function read(path: string): string | undefined {
   try {

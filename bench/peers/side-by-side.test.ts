@@ -71,9 +71,9 @@ describe("sideBySide()", () => {
     const fine: Comparison = { ...about, measures: [speed], ours: side("b", 30), theirs: side("c", 10) };
     const { rows } = await sideBySide(options, [failing, fine]);
     expect(order).toEqual(["a0", "b0", "c0", "b1", "c1"]);
-    expect(rows.map(({ failure, ratio }) => [failure, ratio?.median])).toEqual([
-      ["it is a wall", undefined],
-      [undefined, 3],
+    expect(rows.map(({ failure, ours, ratio }) => [failure, ours?.median, ratio?.median])).toEqual([
+      ["it is a wall", 1, undefined], // ours is not lost
+      [undefined, 30, 3],
     ]);
   });
 

@@ -10,7 +10,7 @@
  *
  * Figures may hold more than the measures name (what was learned, say): all are kept in `bench/results/<name>.json`. The table
  * goes between `<!-- bench <name> -->` and `<!-- /bench <name> -->` in docs/benchmarks.md. A run with options that make it smaller
- * (`--quick`, `--only`) writes nothing. A side that fails is written down with its reason, and the others go on.
+ * (`--quick`, `--only`) writes nothing. A side that fails is written down with its reason, and the other comparisons go on.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus, loadavg, totalmem } from "node:os";
@@ -130,14 +130,16 @@ export async function sideBySide(options: BenchOptions, comparisons: readonly Co
     const mine: Result["pairs"] = [];
     let failure: string | undefined;
     for (let round = 0; round < options.rounds && !failure; round++) {
+      let ours: Figures | undefined;
       try {
-        const ours = await comparison.ours(round);
+        ours = await comparison.ours(round);
         const theirs = await comparison.theirs(round);
         mine.push({ comparison: name, peer, ours, theirs });
         console.error(`${label}, pair ${round + 1} of ${options.rounds}: ${told(ours)} | ${told(theirs)}`);
       } catch (error) {
         failure = (error as Error).message;
-        console.error(`${label}: ${failure}`);
+        if (ours) mine.push({ comparison: name, peer, ours, theirs: {} });
+        console.error(`${label}${ours ? ` (${told(ours)})` : ""}: ${failure}`);
       }
     }
     pairs.push(...mine);

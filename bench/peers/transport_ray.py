@@ -9,7 +9,7 @@ import json
 import sys
 
 import numpy as np
-import ray
+from ray_here import answer, ray, started
 
 
 def columns(record):
@@ -56,23 +56,23 @@ class Actor:
         ray.get(pending)
 
 
+@started()
 def main():
     settings = json.loads(sys.argv[1])
     episodes = json.loads(sys.stdin.readline())
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
     learner = Learner.remote()
     actors = [
         Actor.remote(learner, episodes, settings["how"], settings["underWay"]) for _ in range(settings["actors"])
     ]
     ray.get([actor.send.remote(1) for actor in actors])
     ray.get(learner.release.remote())
-    print("ready", flush=True)
+    answer("ready")
     for _ in sys.stdin:
         ray.get([actor.send.remote(settings["share"]) for actor in actors])
         taken = ray.get(learner.release.remote())
         if taken != settings["share"] * settings["actors"]:
             raise RuntimeError(f"took {taken} trajectories")
-        print("taken", flush=True)
+        answer("taken")
 
 
 main()

@@ -9,7 +9,7 @@ import sys
 import time
 
 import numpy as np
-import ray
+from ray_here import answer, ray, started
 
 
 @ray.remote(num_cpus=0)
@@ -18,13 +18,13 @@ class Actor:
         return float(ray.get(references[0])[-1])
 
 
+@started()
 def main():
     settings = json.loads(sys.argv[1])
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
     weights = np.random.rand(settings["bytes"] // 4).astype(np.float32)
     actors = [Actor.remote() for _ in range(settings["actors"])]
     ray.get([actor.take.remote([ray.put(weights)]) for actor in actors])
-    print("ready", flush=True)
+    answer("ready")
     for version, _ in enumerate(sys.stdin):
         weights[-1] = version
         start = time.perf_counter()
@@ -32,7 +32,7 @@ def main():
         values = ray.get([actor.take.remote([reference]) for actor in actors])
         if any(value != version for value in values):
             raise RuntimeError("an actor has other weights")
-        print((time.perf_counter() - start) * 1000, flush=True)
+        answer((time.perf_counter() - start) * 1000)
 
 
 main()
