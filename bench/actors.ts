@@ -1,10 +1,8 @@
 /**
- * The actor system under many: 200 actors as processes on one node, and 500 rollout actors feeding one learner beside 50.
- *   1. Process actors: until all run, until those killed run again, memory, what supervising them costs the node, one call to each.
- *   2. Rollout actors, several in each of five process actors, all playing CartPole with two slots: environment steps
- *      a second that the learner trains on, and what they cost, with few and many actors in turns.
+ * 200 actors as processes on one node: until all run, until those killed run again, memory, what supervising them costs the node, one
+ * call to each.
  *
- * bun bench/actors.ts [--processes 200] [--few 50] [--many 500] [--rounds 2] [--iterations 8] [--groups 2000]
+ * bun bench/actors.ts [--processes 200]
  */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -12,24 +10,17 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { ActorSystem } from "../actors/system/index.ts";
 import { testingBroker } from "../deploy/testing-broker.ts";
-import { type ProcessEvent, TestingProcess } from "../deploy/testing-process.ts";
+import { TestingProcess } from "../deploy/testing-process.ts";
 import { connectNats } from "../proto/bus/nats.ts";
 import { median } from "./credit-assignment/statistics.ts";
-import { Echo, Rollouts } from "./testing/actors.ts";
+import { Echo } from "./testing/actors.ts";
 
 const { values } = parseArgs({
   options: {
     processes: { type: "string", default: "200" },
-    few: { type: "string", default: "50" },
-    many: { type: "string", default: "500" },
-    rounds: { type: "string", default: "2" },
-    iterations: { type: "string", default: "8" },
-    groups: { type: "string", default: "2000" },
   },
 });
 const processes = Number(values.processes);
-const iterations = Number(values.iterations);
-const HOSTS = 5;
 const PATIENCE = { timeoutMs: 1_800_000 };
 
 const broker = await testingBroker();
@@ -103,79 +94,8 @@ async function manyProcesses(): Promise<void> {
   await Promise.all(actors.map((actor) => actor.kill()));
 }
 
-interface Rate {
-  stepsPerSecond: number;
-  /** Of the learner, the broker and the rollout actors, per million environment steps. */
-  cpuSeconds: { learner: number; broker: number; actors: number };
-}
-
-/** Of a whole run but for its first two iterations, in which actors join. In sync mode every run plays the same episodes. */
-async function throughput(run: string, actors: number): Promise<Rate> {
-  const settings = ["--env", "cartpole", "--policy.hidden", "16,16", "--learnerThreads", "1", "--minibatch", "4096"];
-  const size = ["--groupsPerIteration", values.groups, "--stepsPerIteration", "0", "--iterations", String(iterations)];
-  const learner = proxima(
-    "learner",
-    "--run",
-    run,
-    ...settings,
-    ...size,
-    "--totalEnvSteps",
-    "0",
-    "--keepTrajectories",
-    "0",
-  );
-  await learner.until(({ type }) => type === "ready");
-  const args = { run, nats: broker!.url, count: actors / HOSTS, slots: 2 };
-  const hosts = await system.spawn(Rollouts, args, { count: HOSTS, name: run, cpus: 0 });
-  await Promise.all(hosts.map((host) => host.ready(PATIENCE)));
-  const reached = async (n: number) => {
-    const event = await learner.until((e: ProcessEvent) => e.type === "iteration" && (e.iteration as number) >= n);
-    const pids = await Promise.all(hosts.map((host) => host.options(PATIENCE).pid()));
-    return {
-      steps: event.envSteps as number,
-      at: performance.now(),
-      learner: cpuSeconds(learner.child.pid!),
-      broker: cpuSeconds(broker!.pid),
-      actors: pids.reduce((sum, pid) => sum + cpuSeconds(pid), 0),
-    };
-  };
-  const first = await reached(1);
-  const last = await reached(iterations - 2); // while all of them still live
-  await learner.exited;
-  await Promise.all(hosts.map((host) => host.kill()));
-  const steps = last.steps - first.steps;
-  const cpu = (of: "learner" | "broker" | "actors") => ((last[of] - first[of]) * 1e6) / steps;
-  return {
-    stepsPerSecond: steps / ((last.at - first.at) / 1_000),
-    cpuSeconds: { learner: cpu("learner"), broker: cpu("broker"), actors: cpu("actors") },
-  };
-}
-
 try {
-  if (processes > 0) await manyProcesses();
-  const node = proxima("node");
-  await node.until(({ type }) => type === "offers");
-  const rates: Record<string, Rate[]> = { [values.few]: [], [values.many]: [] };
-  for (let round = 0; round < Number(values.rounds); round++) {
-    for (const actors of round % 2 ? [values.many, values.few] : [values.few, values.many]) {
-      const rate = await throughput(`bench-${actors}-${round}`, Number(actors));
-      rates[actors]!.push(rate);
-      const { learner, broker, actors: playing } = rate.cpuSeconds;
-      console.log(
-        `${actors} rollout actors: ${rate.stepsPerSecond.toFixed(0)} env steps/s; processor time per million: ` +
-          `learner ${learner.toFixed(1)} s, broker ${broker.toFixed(1)} s, actors ${playing.toFixed(1)} s`,
-      );
-    }
-  }
-  if (Number(values.rounds) > 0) {
-    const speed = (actors: string) => median(rates[actors]!.map(({ stepsPerSecond }) => stepsPerSecond));
-    const cost = (actors: string) =>
-      median(rates[actors]!.map(({ cpuSeconds: { learner, broker, actors } }) => learner + broker + actors));
-    console.log(
-      `${values.many} / ${values.few} rollout actors: ${(speed(values.many) / speed(values.few)).toFixed(2)} × the throughput (budget: at least 0.90), ` +
-        `${(cost(values.many) / cost(values.few)).toFixed(2)} × the processor time`,
-    );
-  }
+  await manyProcesses();
 } finally {
   await Promise.all(started.map((process) => process.kill()));
   await system.close();

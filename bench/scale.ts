@@ -1,28 +1,45 @@
 /**
- * Throughput against the number of rollout actors and the size of the policy: a learner, a broker and so many actors in five
- * processes, all playing CartPole with two slots, beside the same with 50 actors and a policy of 16 × 16.
- *   bun bench/scale.ts [--quick] [--rounds N] [--only PART] [--groups 1000] [--iterations 7]
- * Environment steps per second that the learner trains on, seconds an iteration, and processor seconds per million steps of
- * learner, broker and actors together: where processor time is the limit, as on this machine, it decides. docs/scaling.md has
- * the model. In sync mode each run plays the same episodes.
+ * Throughput against the number of rollout actors and the size of the policy, beside what the model of docs/scaling.md predicts: a
+ * learner, a broker and so many actors in five processes, all playing CartPole with two slots. And 500 actors beside 50.
+ *   bun bench/scale.ts [--quick] [--rounds N] [--only PART] [--groups 2000] [--iterations 7]
+ * Environment steps per second that the learner trains on, seconds an iteration, and processor seconds per million steps of learner,
+ * broker and actors together: where processor time is the limit, as on this machine, it decides. In sync mode each run plays the
+ * same episodes. On two quiet cores a run takes 10 to 30 s, and a pair of each some five minutes.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { testingBroker } from "../deploy/testing-broker.ts";
 import { type ProcessEvent, TestingProcess } from "../deploy/testing-process.ts";
-import { benchOptions, type Comparison, type Figures, sideBySide } from "./peers/side-by-side.ts";
+import { benchOptions, type Comparison, type Figures, type Measure, sideBySide } from "./peers/side-by-side.ts";
+import { network, secondsPerIteration } from "./scaling/model.ts";
 
 const HOSTS = 5;
 const SLOTS = 2;
 const FEW = 50;
-const SMALL = "16,16";
+const EPOCHS = 4;
 /** In which actors join. */
 const WARM_UP = 2;
-const options = benchOptions("scale", { rounds: 2, quickRounds: 1 }, { groups: "1000", iterations: "7" });
+/** A run that takes longer has failed. */
+const PATIENCE_MS = 600_000;
+const options = benchOptions("scale", { rounds: 2, quickRounds: 1 }, { groups: "2000", iterations: "7" });
 const iterations = Number(options.extra.iterations);
+
+/** Learned from by one thread, or by two where that is most of the work; then of a part of the groups, as each costs so much more. */
+interface Size {
+  hidden: string;
+  threads: number;
+  groupsShare: number;
+}
+const SMALL: Size = { hidden: "16,16", threads: 1, groupsShare: 1 };
+/** For a single actor, which waits for answers most of the time. */
+const FEWER: Size = { ...SMALL, groupsShare: 1 / 10 };
+const LARGE: Size[] = [
+  { hidden: "256,256", threads: 2, groupsShare: 1 / 4 },
+  { hidden: "1024,1024", threads: 2, groupsShare: 1 / 40 },
+];
 const script = new URL("testing/many-rollouts.ts", import.meta.url).pathname;
 
 /** Processor time of a process so far, seconds. */
@@ -32,7 +49,7 @@ function cpuSeconds(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
-async function train(actors: number, hidden: string): Promise<Figures> {
+async function train(actors: number, { hidden, threads, groupsShare }: Size) {
   const broker = await testingBroker();
   if (!broker) throw new Error("there is no nats-server");
   const folder = mkdtempSync(join(tmpdir(), "proxima-bench-scale-"));
@@ -40,9 +57,10 @@ async function train(actors: number, hidden: string): Promise<Figures> {
     run: "scale",
     env: "cartpole",
     "policy.hidden": hidden,
-    learnerThreads: 1,
+    learnerThreads: threads,
+    epochs: EPOCHS,
     minibatch: 4096,
-    groupsPerIteration: options.extra.groups,
+    groupsPerIteration: Math.ceil(Number(options.extra.groups) * groupsShare),
     stepsPerIteration: 0,
     iterations,
     totalEnvSteps: 0,
@@ -52,6 +70,7 @@ async function train(actors: number, hidden: string): Promise<Figures> {
   const given = Object.entries(settings).flatMap(([key, value]) => [`--${key}`, String(value)]);
   const learner = new TestingProcess(["learner", ...given], folder);
   const hosts: ChildProcess[] = [];
+  const limit = setTimeout(() => learner.kill(), PATIENCE_MS); // which ends all that waits for it
   try {
     await learner.until(({ type }) => type === "ready");
     for (let i = 0; i < Math.min(HOSTS, actors); i++) {
@@ -74,8 +93,10 @@ async function train(actors: number, hidden: string): Promise<Figures> {
       envStepsPerSecond: steps / seconds,
       secondsPerIteration: seconds / (last.iteration - first.iteration),
       cpuSecondsPerMillion: ((last.cpu - first.cpu) * 1e6) / steps,
+      envStepsPerIteration: steps / (last.iteration - first.iteration),
     };
   } finally {
+    clearTimeout(limit);
     await Promise.all(
       hosts.map(async (host) => {
         host.stdin!.end();
@@ -88,23 +109,47 @@ async function train(actors: number, hidden: string): Promise<Figures> {
   }
 }
 
-function beside(name: string, actors: number, hidden: string, goal?: number): Comparison {
+/** Of an iteration with as many steps, on all cores of this machine. */
+function predicted(actors: number, { hidden }: Size, envStepsPerIteration: number): Figures {
+  const cores = availableParallelism();
+  const sizes = [4, ...hidden.split(",").map(Number)]; // of CartPole, with two actions
+  const run = { cores, actors, envSteps: envStepsPerIteration, ...network(sizes, 2, EPOCHS) };
+  const seconds = secondsPerIteration(run);
   return {
-    name,
-    peer: `${FEW} actors, ${SMALL}`,
-    measures: [
-      { figure: "envStepsPerSecond", unit: "env steps/s", better: "more", goal },
-      { figure: "secondsPerIteration", unit: "s an iteration", better: "less" },
-      { figure: "cpuSecondsPerMillion", unit: "processor s per million steps", better: "less" },
-    ],
-    ours: () => train(actors, hidden),
-    theirs: () => train(FEW, SMALL),
+    envStepsPerSecond: envStepsPerIteration / seconds,
+    secondsPerIteration: seconds,
+    cpuSecondsPerMillion: (seconds * cores * 1e6) / envStepsPerIteration,
+    envStepsPerIteration,
+  };
+}
+
+const STEPS: Measure = { figure: "envStepsPerSecond", unit: "env steps/s", better: "more" };
+const SECONDS: Measure = { figure: "secondsPerIteration", unit: "s an iteration", better: "less" };
+const WORK: Measure = { figure: "cpuSecondsPerMillion", unit: "processor s per million steps", better: "less" };
+
+function besideModel(actors: number, size: Size): Comparison {
+  let measured: Awaited<ReturnType<typeof train>>;
+  return {
+    name: `${actors} actor${actors > 1 ? "s" : ""}${size.hidden === SMALL.hidden ? "" : `, policy of ${size.hidden}`}`,
+    peer: "the model",
+    measures: [STEPS, SECONDS, WORK].map((measure) => ({ ...measure, better: "same" })),
+    ours: async () => {
+      measured = await train(actors, size);
+      return measured;
+    },
+    theirs: async () => predicted(actors, size, measured.envStepsPerIteration),
   };
 }
 
 await sideBySide(options, [
-  ...[1, 10, 200].map((actors) => beside(`${actors} actors`, actors, SMALL)),
-  beside("500 actors", 500, SMALL, 0.9),
-  beside("1,000 actors", 1000, SMALL),
-  ...["256,256", "1024,1024"].map((hidden) => beside(`${FEW} actors, policy of ${hidden}`, FEW, hidden)),
+  {
+    name: "500 actors",
+    peer: `${FEW} actors`,
+    measures: [{ ...STEPS, goal: 0.9 }, WORK],
+    ours: () => train(500, SMALL),
+    theirs: () => train(FEW, SMALL),
+  },
+  besideModel(1, FEWER),
+  ...[8, 50, 200, 500, 1000].map((actors) => besideModel(actors, SMALL)),
+  ...LARGE.map((size) => besideModel(FEW, size)),
 ]);

@@ -22,6 +22,8 @@ const MiB = 1 << 20;
 /** Of rank 16 for all projections of a language model of 0.5 B parameters, as bench/language.ts counts them. */
 const ADAPTER_BYTES = 35_192_832;
 const PAUSE_MS = 250;
+/** Until all subscribers must have taken a version. */
+const PATIENCE_MS = 120_000;
 const options = benchOptions("weights", { rounds: 3, quickRounds: 1 }, { versions: "" });
 const processes = Math.max(1, Math.min(4, availableParallelism()));
 const script = new URL("testing/subscribers.ts", import.meta.url).pathname;
@@ -44,12 +46,19 @@ function subscribers(mode: "weights" | "tcp", address: string, count: number, by
   }
   return {
     async reached(total: number) {
-      while (applied < total) await new Promise<void>((resolve) => (wake = resolve));
+      let late = false;
+      const limit = setTimeout(() => {
+        late = true;
+        wake();
+      }, PATIENCE_MS);
+      while (applied < total && !late) await new Promise<void>((resolve) => (wake = resolve));
+      clearTimeout(limit);
+      if (late) throw new Error(`only ${applied} of ${total} versions were taken within ${PATIENCE_MS / 1000} s`);
     },
     async stop() {
       for (const child of children) {
         child.stdin!.end();
-        if (child.exitCode === null) await once(child, "exit");
+        if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
       }
     },
   };
@@ -68,18 +77,21 @@ async function broadcast(bytes: number, count: number): Promise<Figures> {
   const group = subscribers("weights", server.address, count, bytes);
   const weights = Float32Array.from({ length: bytes / 4 }, () => Math.random());
   const times: number[] = [];
-  while (server.subscribers().length < count) await pause(10);
-  for (let counter = 0; counter <= versionsOf(bytes); counter++) {
-    weights[0] = counter;
-    const begin = performance.now();
-    server.publish({ counter, weights });
-    await group.reached((counter + 1) * count);
-    if (counter > 0) times.push(performance.now() - begin); // the first one warms up
-    await pause(PAUSE_MS);
+  try {
+    while (server.subscribers().length < count) await pause(10);
+    for (let counter = 0; counter <= versionsOf(bytes); counter++) {
+      weights[0] = counter;
+      const begin = performance.now();
+      server.publish({ counter, weights });
+      await group.reached((counter + 1) * count);
+      if (counter > 0) times.push(performance.now() - begin); // the first one warms up
+      await pause(PAUSE_MS);
+    }
+    return figuresOf(times);
+  } finally {
+    await group.stop();
+    await server.close(0);
   }
-  await group.stop();
-  await server.close(0);
-  return figuresOf(times);
 }
 
 async function plainTcp(bytes: number, count: number): Promise<Figures> {
@@ -90,18 +102,21 @@ async function plainTcp(bytes: number, count: number): Promise<Figures> {
   const group = subscribers("tcp", `127.0.0.1:${(server.address() as AddressInfo).port}`, count, bytes);
   const blob = Buffer.alloc(bytes, 7);
   const times: number[] = [];
-  while (sockets.length < count) await pause(10);
-  for (let round = 0; round <= versionsOf(bytes); round++) {
-    const begin = performance.now();
-    for (const socket of sockets) socket.write(blob);
-    await group.reached((round + 1) * count);
-    if (round > 0) times.push(performance.now() - begin);
-    await pause(PAUSE_MS);
+  try {
+    while (sockets.length < count) await pause(10);
+    for (let round = 0; round <= versionsOf(bytes); round++) {
+      const begin = performance.now();
+      for (const socket of sockets) socket.write(blob);
+      await group.reached((round + 1) * count);
+      if (round > 0) times.push(performance.now() - begin);
+      await pause(PAUSE_MS);
+    }
+    return figuresOf(times);
+  } finally {
+    await group.stop();
+    for (const socket of sockets) socket.destroy();
+    server.close();
   }
-  await group.stop();
-  for (const socket of sockets) socket.destroy();
-  server.close();
-  return figuresOf(times);
 }
 
 async function overRay(bytes: number, actors: number): Promise<Figures> {
@@ -141,4 +156,5 @@ await sideBySide(options, [
   beside(ADAPTER_BYTES, 8, tcp),
   ...[1, 8, 32].map((count) => beside(MiB, count, ray)),
   beside(64 * MiB, 8, ray),
+  beside(MiB, 128, ray),
 ]);
