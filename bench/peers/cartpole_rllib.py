@@ -1,20 +1,16 @@
 """CartPole by RLlib's PPO, with the hyper-parameters of bench/cartpole.ts."""
 
-import logging
-import os
+from ray_here import started  # first, as Ray reads its settings when it is imported
 
-import ray
 import torch
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core import DEFAULT_MODULE_ID, Columns
 from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
 from telling import evaluate, settings, tell_iteration
 
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 s = settings()
 runners = s["cores"] if s["cores"] > 1 else 0  # on one core the driver plays itself
 
-ray.init(num_cpus=max(1, s["cores"]), include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
 torch.set_num_threads(1)  # for networks this small more threads only wait for each other
 config = (
     PPOConfig()
@@ -47,22 +43,26 @@ config = (
     .reporting(metrics_num_episodes_for_smoothing=10)  # about the episodes of an iteration once they are long
     .debugging(seed=s["seed"], log_level="ERROR")
 )
-algorithm = config.build_algo()
-steps = 0
-while steps < s["totalEnvSteps"]:
-    result = algorithm.train()
-    steps = int(result["num_env_steps_sampled_lifetime"])
-    tell_iteration(steps, [float(result["env_runners"]["episode_return_mean"])])
-
-module = algorithm.get_module(DEFAULT_MODULE_ID)
 
 
-def greedy(observations):
-    with torch.no_grad():
-        out = module.forward_inference({Columns.OBS: torch.as_tensor(observations)})
-    return out[Columns.ACTION_DIST_INPUTS].argmax(1).numpy()
+@started(max(1, s["cores"]))
+def main():
+    algorithm = config.build_algo()
+    steps = 0
+    while steps < s["totalEnvSteps"]:
+        result = algorithm.train()
+        steps = int(result["num_env_steps_sampled_lifetime"])
+        tell_iteration(steps, [float(result["env_runners"]["episode_return_mean"])])
+
+    module = algorithm.get_module(DEFAULT_MODULE_ID)
+
+    def greedy(observations):
+        with torch.no_grad():
+            out = module.forward_inference({Columns.OBS: torch.as_tensor(observations)})
+        return out[Columns.ACTION_DIST_INPUTS].argmax(1).numpy()
+
+    evaluate(greedy)
+    algorithm.stop()
 
 
-evaluate(greedy)
-algorithm.stop()
-ray.shutdown()
+main()

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import secrets
+import sys
 import tempfile
 
 os.environ.update(
@@ -15,16 +16,17 @@ os.environ.update(
 
 import ray  # noqa: E402
 
+__all__ = ["answers", "ray", "started"]
+
 # Ray gives its agents, which load half of Python first, 15 s that cannot be changed: on a busy machine not always enough.
 ATTEMPTS = 4
-__all__ = ["answer", "ray", "started"]
-
-_answers = os.fdopen(os.dup(1), "w")
-os.dup2(2, 1)  # where Ray says that there are many workers
 
 
-def answer(line):
-    print(line, file=_answers, flush=True)
+def answers():
+    """What prints a line on the standard output. Ray's own lines, such as that there are many workers, go to the error output from now on."""
+    ours = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    return lambda line: print(line, file=ours, flush=True)
 
 
 @contextlib.contextmanager
@@ -39,7 +41,7 @@ def started(num_cpus=2):
             except Exception as error:
                 if attempt == ATTEMPTS - 1:
                     raise
-                print(f"Ray did not start, which is tried again: {error}")
+                print(f"Ray did not start, which is tried again: {error}", file=sys.stderr)
         try:
             yield
         finally:

@@ -9,7 +9,7 @@ import json
 import sys
 
 import numpy as np
-from ray_here import answer, ray, started
+from ray_here import answers, ray, started
 
 
 def columns(record):
@@ -58,7 +58,7 @@ class Actor:
 
 @started()
 def main():
-    settings = json.loads(sys.argv[1])
+    answer, settings = answers(), json.loads(sys.argv[1])
     episodes = json.loads(sys.stdin.readline())
     learner = Learner.remote()
     actors = [

@@ -9,7 +9,7 @@ import sys
 import time
 
 import numpy as np
-from ray_here import answer, ray, started
+from ray_here import answers, ray, started
 
 
 @ray.remote(num_cpus=0)
@@ -20,7 +20,7 @@ class Actor:
 
 @started()
 def main():
-    settings = json.loads(sys.argv[1])
+    answer, settings = answers(), json.loads(sys.argv[1])
     weights = np.random.rand(settings["bytes"] // 4).astype(np.float32)
     actors = [Actor.remote() for _ in range(settings["actors"])]
     ray.get([actor.take.remote([ray.put(weights)]) for actor in actors])
