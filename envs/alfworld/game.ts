@@ -65,13 +65,10 @@ export function openGame(compiled: CompiledGame, texts: GameTexts, vocabulary: r
 
 export function loadGame(file: GameFile): Game {
   const texts = textsOf(file);
-  // Games keep the vocabulary that they were compiled with, so a full one can be left to them.
-  if (shared.texts.length > MAX_SHARED_COMMANDS) shared = new Vocabulary();
-  return openGame(compileFile(file, texts, shared), texts, shared.texts);
+  // Games keep the texts that they were compiled with, so a full vocabulary can be left to them.
+  if (vocabulary.texts.length > MAX_COMMANDS) vocabulary = new Vocabulary();
+  return openGame(compileFile(file, texts, vocabulary), texts, vocabulary.texts);
 }
-
-let shared = new Vocabulary();
-const MAX_SHARED_COMMANDS = 50_000;
 
 const taskText = (task: string | undefined): TaskText | undefined =>
   task === undefined ? undefined : [{ type: "text", text: task }];
@@ -80,6 +77,10 @@ const taskText = (task: string | undefined): TaskText | undefined =>
 const domains = new Map<string, Domain>();
 const narrators = new WeakMap<Domain, Map<string, Narrator>>();
 const MAX_SHARED = 64;
+
+// They also have most of their commands in common.
+let vocabulary = new Vocabulary();
+const MAX_COMMANDS = 50_000;
 
 function domainOf(text: string): Domain {
   let domain = domains.get(text);

@@ -8,7 +8,7 @@ import { compileFile, type Game, type GameFile, type GameTexts, openGame, textsO
 import { type PackedGame, packGame, unpackGame } from "./packed-game.ts";
 
 /**
- * Many games in one file, a sixth of their size: domains, grammars and commands once, each game compiled, compressed with the first one
+ * Many games in one file, a tenth of their size: domains, grammars and commands once, each game compiled, compressed with the first one
  * for a dictionary. What compiling gives is part of the format: when it changes, so must the number in the magic. Layout,
  * numbers little-endian:
  *
