@@ -4,7 +4,8 @@
  *   bun bench/scale.ts [--quick] [--rounds N] [--only PART] [--groups 2000] [--iterations 7]
  * Environment steps per second that the learner trains on, seconds an iteration, and processor seconds per million steps of learner,
  * broker and actors together: where processor time is the limit, as on this machine, it decides. In sync mode each run plays the
- * same episodes. On two quiet cores a run takes 10 to 30 s, and a pair of each some five minutes.
+ * same episodes. Much shorter iterations than these
+ * (some two seconds) would measure how programs warm up. A round of all takes some six minutes on two quiet cores.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -35,10 +36,10 @@ interface Size {
 }
 const SMALL: Size = { hidden: "16,16", threads: 1, groupsShare: 1 };
 /** For a single actor, which waits for answers most of the time. */
-const FEWER: Size = { ...SMALL, groupsShare: 1 / 10 };
+const FEWER: Size = { ...SMALL, groupsShare: 1 / 2 };
 const LARGE: Size[] = [
-  { hidden: "256,256", threads: 2, groupsShare: 1 / 4 },
-  { hidden: "1024,1024", threads: 2, groupsShare: 1 / 40 },
+  { hidden: "256,256", threads: 2, groupsShare: 1 / 2 },
+  { hidden: "1024,1024", threads: 2, groupsShare: 1 / 10 },
 ];
 const script = new URL("testing/many-rollouts.ts", import.meta.url).pathname;
 
