@@ -233,7 +233,8 @@ export class CandidateFeaturiser {
       // Lists are often sorted, so that the commands of a verb follow each other.
       if (i === 0 || command.verb !== commands[i - 1].command.verb) context = contexts.get(command.verb);
       if (context === undefined) {
-        context = into.refer("shared", this.context(command.verb, memory));
+        this.context(command.verb, memory);
+        context = into.referNew("shared", list.ids, list.count);
         contexts.set(command.verb, context);
       } else into.item("shared", context);
       list.clear();
@@ -253,7 +254,7 @@ export class CandidateFeaturiser {
   }
 
   /** What the transcript says to all commands of a verb. */
-  private context(verb: number, memory: TranscriptMemory): Int32Array {
+  private context(verb: number, memory: TranscriptMemory): void {
     const { list, families } = this;
     list.clear();
     for (let k = 0; k < 3; k++) list.add(AFTER, verb, k, memory.recent[k]?.verb ?? 0);
@@ -269,7 +270,6 @@ export class CandidateFeaturiser {
         before = other;
       }
     }
-    return list.copy();
   }
 
   /** What the transcript says to this command in particular. */

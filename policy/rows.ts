@@ -61,6 +61,8 @@ export interface RowsBuilder {
    * told apart by identity.
    */
   refer(column: string, list: Int32Array): number;
+  /** Shared columns: appends a reference to a new list, a copy of list[0 … count), and returns its number. */
+  referNew(column: string, list: Int32Array, count: number): number;
   /** Throws when a dense column was not given, or a list was left open. */
   endRow(): void;
   clear(): void;
@@ -178,20 +180,27 @@ class SharedWriter {
   readonly references = new RaggedWriter();
   readonly lists = new RaggedWriter();
   private readonly numbers = new Map<Int32Array, number>();
+  /** How many lists there are. */
+  private get count(): number {
+    return this.lists.offsets.used - 1;
+  }
   refer(list: Int32Array): number {
     let number = this.numbers.get(list);
     if (number === undefined) {
-      number = this.numbers.size;
+      number = this.add(list, list.length);
       this.numbers.set(list, number);
-      this.lists.numbers.append(list, list.length);
-      this.lists.endRow();
-    }
+    } else this.references.numbers.push(number);
+    return number;
+  }
+  add(list: Int32Array, count: number): number {
+    const number = this.count;
+    this.lists.numbers.append(list, count);
+    this.lists.endRow();
     this.references.numbers.push(number);
     return number;
   }
   again(number: number): void {
-    if (!(number >= 0 && number < this.numbers.size))
-      throw new RangeError(`There is no shared list ${number} to refer to`);
+    if (!(number >= 0 && number < this.count)) throw new RangeError(`There is no shared list ${number} to refer to`);
     this.references.numbers.push(number);
   }
   endRow(): void {
@@ -260,6 +269,12 @@ class ColumnsBuilder implements RowsBuilder {
     const writer = this.writers[column];
     if (writer?.type !== "shared") throw this.unsuited(column, "shared");
     return writer.refer(list);
+  }
+
+  referNew(column: string, list: Int32Array, count: number): number {
+    const writer = this.writers[column];
+    if (writer?.type !== "shared") throw this.unsuited(column, "shared");
+    return writer.add(list, count);
   }
 
   endRow(): void {
