@@ -2,6 +2,7 @@
  * ALFWorld's engine: steps a second with texts and admissible commands under a random policy; then beside the original on the same
  * games and commands: steps a second, milliseconds to start a game, memory of an environment.
  *   bun bench/alfworld.ts [--quick] [--rounds N] [--data FOLDER] [--games 4] [--steps 40]
+ *   bun bench/alfworld.ts --memory GAMES --environments N     only the memory of N environments over so many games, as JSON
  * Without the data set it plays games of our own making. The original is left as it is; --games and --steps are what it plays.
  * Both sides give the same answers. Times are processor time, so that other work on the machine counts little.
  */
@@ -115,10 +116,24 @@ async function main(): Promise<void> {
   await besideTheOriginal(paths.slice(0, Number(values.games)), Number(values.steps));
 
   if (options.quick) return;
-  const args = ["--memory", "125", "--environments", String(ENVIRONMENTS), "--data", values.data];
+  for (const different of [125, ENVIRONMENTS]) {
+    const { resident } = memoryOf(different, ENVIRONMENTS);
+    console.log(`${ENVIRONMENTS} environments over ${different} games: ${Math.round(resident)} MiB resident in all`);
+  }
+}
+
+interface Memory {
+  /** MiB of each environment. */
+  each: number;
+  /** MiB of the process. */
+  resident: number;
+}
+
+function memoryOf(different: number, environments: number): Memory {
+  const args = ["--memory", String(different), "--environments", String(environments), "--data", values.data];
   const child = spawnSync(process.execPath, [import.meta.path, ...args], { encoding: "utf8" });
-  const { resident } = JSON.parse(child.stdout) as { resident: number };
-  console.log(`${ENVIRONMENTS} environments over 125 games: ${Math.round(resident)} MiB resident in all`);
+  if (child.status !== 0) throw new Error(child.stderr);
+  return JSON.parse(child.stdout) as Memory;
 }
 
 /** The original, installed on first use. */
@@ -187,10 +202,7 @@ async function besideTheOriginal(paths: readonly string[], steps: number): Promi
     peer: "alfworld 0.4.2",
     measures: [{ figure: "memoryMiB", unit: "MiB for each environment", better: "less" }],
     async ours() {
-      const args = ["--memory", String(paths.length), "--environments", String(paths.length), "--data", values.data];
-      const child = spawnSync(process.execPath, [import.meta.path, ...args], { encoding: "utf8" });
-      if (child.status !== 0) throw new Error(child.stderr);
-      return { memoryMiB: JSON.parse(child.stdout).mebibytesEach };
+      return { memoryMiB: memoryOf(paths.length, paths.length).each };
     },
     async theirs() {
       const child = spawnSync(original(), [peerScript("alfworld_memory.py"), "5"], {
@@ -205,13 +217,9 @@ async function besideTheOriginal(paths: readonly string[], steps: number): Promi
 }
 
 /** In a process of its own: memory of so many environments over so many games, after 5 steps each, as JSON. */
-function measureMemory(different: number, environments: number): void {
-  const mebibytes = () => {
-    Bun.gc(true);
-    return process.memoryUsage().rss / 2 ** 20;
-  };
+async function measureMemory(different: number, environments: number): Promise<void> {
   const paths = files(different);
-  const bare = mebibytes();
+  const bare = await settledMebibytes();
   const plays: Play[] = [];
   for (const path of paths) {
     const game = loadGame(parseGameFile(readFileSync(path, "utf8")));
@@ -221,15 +229,24 @@ function measureMemory(different: number, environments: number): void {
   for (let step = 0; step < 5; step++) {
     for (const play of plays) play.do(play.admissible[random.below(play.admissible.length)]!);
   }
-  const resident = mebibytes();
-  console.log(
-    JSON.stringify({ mebibytesEach: (resident - bare) / plays.length, resident, environments: plays.length }),
-  );
+  const resident = await settledMebibytes();
+  console.log(JSON.stringify({ each: (resident - bare) / plays.length, resident } satisfies Memory));
+}
+
+/** What stays resident: freed pages go back to the system a little after they are free, how soon depends on the machine's load. */
+async function settledMebibytes(): Promise<number> {
+  for (let before = Number.POSITIVE_INFINITY; ; ) {
+    Bun.gc(true);
+    await Bun.sleep(500);
+    const now = process.memoryUsage().rss / 2 ** 20;
+    if (now > before - 1) return now;
+    before = now;
+  }
 }
 
 try {
   if (values.memory === "") await main();
-  else measureMemory(Number(values.memory), Number(values.environments));
+  else await measureMemory(Number(values.memory), Number(values.environments));
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

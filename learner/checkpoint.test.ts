@@ -6,6 +6,7 @@ import { join } from "node:path";
 import type { ParameterSpec } from "../policy/tensor/tensors.ts";
 import { type Checkpoint, CheckpointError, CheckpointStore } from "./checkpoint.ts";
 import { Ledger } from "./ledger.ts";
+import { readWeights } from "./weights-file.ts";
 
 const root = mkdtempSync(join(tmpdir(), "proxima-checkpoint-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -37,6 +38,11 @@ describe("a checkpoint", () => {
     const checkpoints = store();
     await checkpoints.write(checkpoint(5));
     expect(await checkpoints.read()).toEqual(checkpoint(5));
+  });
+
+  test("gives its weights to a run that starts from them", async () => {
+    const path = await store().write(checkpoint(5));
+    expect(await readWeights(path, { layout })).toEqual(checkpoint(5).weights);
   });
 
   test("is the newest by default, any that is kept on request, and only the last few are kept", async () => {

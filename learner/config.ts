@@ -58,7 +58,8 @@ export const runSchema = defineConfig({
       section: "run",
       type: "text",
       default: "",
-      about: "Safetensors file to start from (after imitation, say); freshly drawn from the seed when empty.",
+      about:
+        "Safetensors file to start from (of an imitation, or another run's checkpoint); freshly drawn from the seed when empty.",
     },
     iterations: {
       section: "run",

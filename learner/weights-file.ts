@@ -11,10 +11,15 @@ import {
 /** What weights are for: a layout, and what they build on. */
 export type WeightsOwner = Pick<Policy, "layout" | "base">;
 
-/** @throws Error when there is no such file, it is damaged, or it holds the weights of another layout or for another base */
+/**
+ * Of a file with weights alone, or of a checkpoint.
+ * @throws Error when there is no such file, it is damaged, or it holds the weights of another layout or for another base
+ */
 export async function readWeights(path: string, { layout, base = "" }: WeightsOwner): Promise<Float32Array> {
   try {
     const file = decodeSafetensors(await readFile(path));
+    // The moments in a checkpoint belong to the run that wrote it.
+    for (const name of [...file.tensors.keys()]) if (name.startsWith("adam.")) file.tensors.delete(name);
     const weights = weightsFromSafetensors(layout, file);
     checkBase(file.metadata.base ?? "", base);
     return weights;

@@ -1,26 +1,38 @@
-import { type Texts, textAt } from "./texts.ts";
+import { detached } from "./source.ts";
 
-/** Sorted commands, found by their text. Of the hundreds that a game has an episode shows a few dozen, which are kept. */
+/** Commands by number. Many games share one: all of ALFWorld's have 15,000 commands between them, each a thousand of these. */
+export class Vocabulary {
+  readonly texts: string[] = [];
+  readonly #numberOf = new Map<string, number>();
+
+  /** The number of each text; those that are new get the next ones. */
+  numbersOf(texts: readonly string[]): Uint16Array | Uint32Array {
+    const numbers = texts.map((text) => this.#numberOf.get(text) ?? this.#add(detached(text)));
+    return this.texts.length <= 0x10000 ? Uint16Array.from(numbers) : Uint32Array.from(numbers);
+  }
+
+  #add(text: string): number {
+    const number = this.texts.push(text) - 1;
+    this.#numberOf.set(text, number);
+    return number;
+  }
+}
+
+/** A game's sorted commands, found by their text. */
 export class Commands {
   readonly length: number;
-  readonly #texts: Texts;
-  /** Of each command its place among those shown, counted from 1. */
-  readonly #places: Uint16Array;
-  readonly #shown: string[] = [];
+  readonly #vocabulary: readonly string[];
+  readonly #numbers: Uint16Array | Uint32Array;
 
-  /** @param texts sorted, without duplicates */
-  constructor(texts: Texts) {
-    this.#texts = texts;
-    this.length = texts.starts.length - 1;
-    this.#places = new Uint16Array(this.length);
+  /** @param numbers of texts of the vocabulary that are sorted and without duplicates */
+  constructor(vocabulary: readonly string[], numbers: Uint16Array | Uint32Array) {
+    this.length = numbers.length;
+    this.#vocabulary = vocabulary;
+    this.#numbers = numbers;
   }
 
   at(index: number): string {
-    const place = this.#places[index];
-    if (place > 0) return this.#shown[place - 1];
-    const command = textAt(this.#texts, index);
-    this.#places[index] = this.#shown.push(command);
-    return command;
+    return this.#vocabulary[this.#numbers[index]];
   }
 
   /** The index of a command, or -1. */
@@ -29,24 +41,11 @@ export class Commands {
     let high = this.length - 1;
     while (low <= high) {
       const middle = (low + high) >> 1;
-      const order = this.#compare(middle, command);
-      if (order === 0) return middle;
-      if (order < 0) low = middle + 1;
+      const found = this.at(middle);
+      if (found === command) return middle;
+      if (found < command) low = middle + 1;
       else high = middle - 1;
     }
     return -1;
-  }
-
-  /** Below 0 where the command at `index` comes before `other`; without making a string of it. */
-  #compare(index: number, other: string): number {
-    const { joined, starts } = this.#texts;
-    const from = starts[index];
-    const length = starts[index + 1] - from;
-    const common = Math.min(length, other.length);
-    for (let i = 0; i < common; i++) {
-      const difference = joined.charCodeAt(from + i) - other.charCodeAt(i);
-      if (difference !== 0) return difference;
-    }
-    return length - other.length;
   }
 }

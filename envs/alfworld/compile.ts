@@ -1,10 +1,11 @@
+import type { Vocabulary } from "./commands.ts";
 import type { Lists } from "./lists.ts";
 import { entityNames } from "./names.ts";
 import type { Domain } from "./pddl/domain.ts";
 import { type ConditionalEffect, type GroundDerived, type GroundTask, ground } from "./pddl/ground.ts";
 import type { Problem } from "./pddl/problem.ts";
 import { type Narrator, type Scenery, type TaskText, TOLD, Told, TRUE } from "./text/narrator.ts";
-import { joinTexts, type Texts } from "./texts.ts";
+import { joinTexts } from "./texts.ts";
 
 /**
  * What grounding a problem and spelling out its commands comes to, as plain data that a pack can keep: whoever has it plays
@@ -24,8 +25,8 @@ export interface CompiledGame {
   conditions: Lists;
   /** The command of each operator, then the part of the goal that each way leads to. */
   target: Uint16Array;
-  /** Every command that can ever be admissible, sorted. */
-  commands: Texts;
+  /** Every command that can ever be admissible, sorted: its number in the vocabulary. */
+  commands: Uint16Array | Uint32Array;
   /** Commands depend on the state, so none are spelled out. */
   dynamic: boolean;
   /** What a new episode starts from. */
@@ -36,7 +37,13 @@ export interface CompiledGame {
 }
 
 /** Throws RangeError and TypeError for a game that cannot be played, saying why. */
-export function compileGame(domain: Domain, problem: Problem, narrator: Narrator, task?: TaskText): CompiledGame {
+export function compileGame(
+  domain: Domain,
+  problem: Problem,
+  narrator: Narrator,
+  vocabulary: Vocabulary,
+  task?: TaskText,
+): CompiledGame {
   const t = ground(domain, problem);
   const actionNames = [...new Set(t.operators.names)];
   const missing = actionNames.find((name) => !narrator.hasAction(name));
@@ -64,7 +71,7 @@ export function compileGame(domain: Domain, problem: Problem, narrator: Narrator
     derived: t.derived,
     conditions: t.conditions,
     target,
-    commands: joinTexts(sorted),
+    commands: vocabulary.numbersOf(sorted),
     dynamic,
     atoms,
     intro: narrator.describe("intro", told, atoms, task),

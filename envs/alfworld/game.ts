@@ -1,4 +1,4 @@
-import { Commands } from "./commands.ts";
+import { Commands, Vocabulary } from "./commands.ts";
 import { type CompiledGame, compileGame } from "./compile.ts";
 import { parseJson } from "./json.ts";
 import { invert, type Lists, positions } from "./lists.ts";
@@ -49,18 +49,25 @@ export function textsOf({ pddl_domain, grammar, walkthrough }: GameFile): GameTe
   return { domain: pddl_domain, ...splitTask(grammar), walkthrough };
 }
 
-export function compileFile(file: GameFile, { domain: text, grammar, task }: GameTexts): CompiledGame {
-  const domain = domainOf(text);
-  return compileGame(domain, readProblem(file.pddl_problem, domain), narratorOf(domain, grammar), taskText(task));
+/** @param vocabulary gets the game's commands */
+export function compileFile(file: GameFile, texts: GameTexts, vocabulary: Vocabulary): CompiledGame {
+  const domain = domainOf(texts.domain);
+  const problem = readProblem(file.pddl_problem, domain);
+  return compileGame(domain, problem, narratorOf(domain, texts.grammar), vocabulary, taskText(texts.task));
 }
 
-export function openGame(compiled: CompiledGame, { domain, grammar, task, walkthrough }: GameTexts): Game {
-  return new Game(compiled, narratorOf(domainOf(domain), grammar), taskText(task), walkthrough);
+/** @param vocabulary the texts of the one that the game was compiled with */
+export function openGame(compiled: CompiledGame, texts: GameTexts, vocabulary: readonly string[]): Game {
+  const { domain, grammar, task, walkthrough } = texts;
+  const commands = new Commands(vocabulary, compiled.commands);
+  return new Game(compiled, commands, narratorOf(domainOf(domain), grammar), taskText(task), walkthrough);
 }
 
 export function loadGame(file: GameFile): Game {
   const texts = textsOf(file);
-  return openGame(compileFile(file, texts), texts);
+  // Games keep the texts that they were compiled with, so a full vocabulary can be left to them.
+  if (vocabulary.texts.length > MAX_COMMANDS) vocabulary = new Vocabulary();
+  return openGame(compileFile(file, texts, vocabulary), texts, vocabulary.texts);
 }
 
 const taskText = (task: string | undefined): TaskText | undefined =>
@@ -70,6 +77,10 @@ const taskText = (task: string | undefined): TaskText | undefined =>
 const domains = new Map<string, Domain>();
 const narrators = new WeakMap<Domain, Map<string, Narrator>>();
 const MAX_SHARED = 64;
+
+// They also have most of their commands in common.
+let vocabulary = new Vocabulary();
+const MAX_COMMANDS = 50_000;
 
 function domainOf(text: string): Domain {
   let domain = domains.get(text);
@@ -145,7 +156,13 @@ export class Game {
   readonly #actions: Uint16Array;
   readonly #args: Lists;
 
-  constructor(compiled: CompiledGame, narrator: Narrator, task: TaskText | undefined, walkthrough: readonly string[]) {
+  constructor(
+    compiled: CompiledGame,
+    commands: Commands,
+    narrator: Narrator,
+    task: TaskText | undefined,
+    walkthrough: readonly string[],
+  ) {
     const { conditions, target, actions, atoms, dynamic } = compiled;
     this.walkthrough = walkthrough;
     this.instruction = compiled.instruction ?? undefined;
@@ -162,7 +179,7 @@ export class Game {
     this.dynamic = dynamic;
     this.atoms = atoms;
     this.target = target;
-    this.commands = new Commands(compiled.commands);
+    this.commands = commands;
     this.operatorCount = actions.length;
     this.counterCount = target.length;
     this.goalParts = target[target.length - 1] + 1;

@@ -45,7 +45,7 @@ test("a damaged pack is refused whole", () => {
   }
   expect(() => new GamePack(bytes.slice(0, -1))).toThrow("damaged");
   expect(() => new GamePack(bytes.slice(0, 20))).toThrow("damaged");
-  expect(() => new GamePack(new TextEncoder().encode("PXGAMES1 and more"))).toThrow('expected "PXGAMES2"');
+  expect(() => new GamePack(new TextEncoder().encode("PXGAMES1 and more"))).toThrow('expected "PXGAMES3"');
   expect(() => new GamePack(new Uint8Array(0))).toThrow("not a pack");
 });
 

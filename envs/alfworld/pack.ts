@@ -2,22 +2,23 @@ import { createHash } from "node:crypto";
 import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 import { deflateRawSync, inflateRawSync } from "node:zlib";
 import { decodeData, encodeData } from "../../proto/data.ts";
+import { Vocabulary } from "./commands.ts";
 import type { CompiledGame } from "./compile.ts";
 import { compileFile, type Game, type GameFile, type GameTexts, openGame, textsOf } from "./game.ts";
 import { type PackedGame, packGame, unpackGame } from "./packed-game.ts";
 
 /**
- * Many games in one file, a sixth of their size: domains and grammars once, each game compiled, compressed with the first one
+ * Many games in one file, a tenth of their size: domains, grammars and commands once, each game compiled, compressed with the first one
  * for a dictionary. What compiling gives is part of the format: when it changes, so must the number in the magic. Layout,
  * numbers little-endian:
  *
- *   8 bytes   "PXGAMES2"
+ *   8 bytes   "PXGAMES3"
  *   32 bytes  SHA-256 of all that follows
  *   4 bytes   length of the header
  *   header    deflated JSON, `Header`
  *   games     deflated, `PackedGame` as of encodeData, one after the other
  */
-const MAGIC = "PXGAMES2";
+const MAGIC = "PXGAMES3";
 const MAX_HEADER_BYTES = 256 * 2 ** 20;
 const MAX_GAME_BYTES = 16 * 2 ** 20;
 /** Deflate looks back so far. */
@@ -28,6 +29,8 @@ interface Header {
   source: string;
   domains: string[];
   grammars: string[];
+  /** The commands of all games, by number. */
+  vocabulary: string[];
   games: {
     name: string;
     domain: number;
@@ -41,7 +44,8 @@ interface Header {
 
 /** @param source kept in the pack, to tell later whether it is stale. Throws Error for a game that cannot be played, naming it. */
 export function packGames(games: Iterable<{ name: string; file: GameFile }>, source: string): Uint8Array {
-  const header: Header = { source, domains: [], grammars: [], games: [] };
+  const vocabulary = new Vocabulary();
+  const header: Header = { source, domains: [], grammars: [], vocabulary: vocabulary.texts, games: [] };
   const compiled: Uint8Array[] = [];
   let dictionary: Uint8Array | undefined;
   const index = (list: string[], text: string): number => {
@@ -51,7 +55,7 @@ export function packGames(games: Iterable<{ name: string; file: GameFile }>, sou
   for (const { name, file } of games) {
     const texts = textsOf(file);
     const { domain, grammar, task, walkthrough } = texts;
-    const bytes = encodeData(packGame(compiledAs(name, file, texts)), `the game ${name}`, MAX_GAME_BYTES);
+    const bytes = encodeData(packGame(compiledAs(name, file, texts, vocabulary)), `the game ${name}`, MAX_GAME_BYTES);
     const packed = deflateRawSync(bytes, dictionary ? { dictionary } : {});
     dictionary ??= bytes.slice(0, DICTIONARY_BYTES);
     compiled.push(packed);
@@ -73,9 +77,9 @@ export function packGames(games: Iterable<{ name: string; file: GameFile }>, sou
   return Buffer.concat([new TextEncoder().encode(MAGIC), hash.digest(), ...body]);
 }
 
-function compiledAs(name: string, file: GameFile, texts: GameTexts): CompiledGame {
+function compiledAs(name: string, file: GameFile, texts: GameTexts, vocabulary: Vocabulary): CompiledGame {
   try {
-    return compileFile(file, texts);
+    return compileFile(file, texts, vocabulary);
   } catch (cause) {
     throw new Error(`cannot pack the game ${name}: ${cause instanceof Error ? cause.message : cause}`, { cause });
   }
@@ -142,10 +146,11 @@ export class GamePack {
     const index = this.#indexOf.get(name);
     if (index === undefined) return undefined;
     const { domain, grammar, task, walkthrough } = this.#header.games[index];
-    const { domains, grammars } = this.#header;
+    const { domains, grammars, vocabulary } = this.#header;
     if (index > 0) this.#dictionary ??= this.#inflate(0).slice(0, DICTIONARY_BYTES);
     const packed = decodeData(this.#inflate(index), `the game ${name}`, MAX_GAME_BYTES) as PackedGame;
-    return openGame(unpackGame(packed), { domain: domains[domain], grammar: grammars[grammar], task, walkthrough });
+    const texts = { domain: domains[domain], grammar: grammars[grammar], task, walkthrough };
+    return openGame(unpackGame(packed), texts, vocabulary);
   }
 
   #inflate(index: number): Uint8Array {

@@ -9,12 +9,11 @@ interface PackedTexts {
 }
 
 /** A compiled game by what changes from one operator, fact or command to the next: it compresses to less than half. */
-export interface PackedGame extends Omit<CompiledGame, "scenery" | "args" | "effects" | "conditions" | "commands"> {
+export interface PackedGame extends Omit<CompiledGame, "scenery" | "args" | "effects" | "conditions"> {
   scenery: Omit<Scenery, "ids" | "names"> & { ids: PackedTexts; names: PackedTexts };
   args: PackedLists;
   effects: PackedLists;
   conditions: PackedLists;
-  commands: PackedTexts;
 }
 
 export function packGame(game: CompiledGame): PackedGame {
@@ -34,7 +33,7 @@ export function packGame(game: CompiledGame): PackedGame {
     effects: packLists(game.effects),
     conditions: packLists(game.conditions),
     target: differences(game.target, 1),
-    commands: packTexts(game.commands),
+    commands: differences(game.commands, 1),
   };
 }
 
@@ -43,22 +42,22 @@ export function unpackGame(packed: PackedGame): CompiledGame {
   const { scenery } = packed;
   for (const [, { tuples, arity }] of scenery.facts) addUp(tuples, arity);
   addUp(packed.target, 1);
+  addUp(packed.commands, 1);
   return {
     ...packed,
     scenery: { ...scenery, ids: unpackTexts(scenery.ids), names: unpackTexts(scenery.names) },
     args: unpackLists(packed.args),
     effects: unpackLists(packed.effects),
     conditions: unpackLists(packed.conditions),
-    commands: unpackTexts(packed.commands),
   };
 }
 
-/** Each value less the one `stride` places before it, modulo 2^16. */
-function differences(values: Uint16Array, stride: number): Uint16Array {
-  return values.map((value, i) => (i < stride ? value : value - values[i - stride]));
+/** Each value less the one `stride` places before it, modulo what the array has room for. */
+function differences<A extends Uint16Array | Uint32Array>(values: A, stride: number): A {
+  return values.map((value, i) => (i < stride ? value : value - values[i - stride])) as A;
 }
 
-function addUp(values: Uint16Array, stride: number): void {
+function addUp(values: Uint16Array | Uint32Array, stride: number): void {
   for (let i = stride; i < values.length; i++) values[i] += values[i - stride];
 }
 

@@ -2,15 +2,13 @@ import type { Msg } from "@nats-io/nats-core";
 import { createInbox } from "@nats-io/nats-core";
 import type { Delivery, Puller, PullOptions } from "./bus.ts";
 import { BusClosedError } from "./errors.ts";
+import { NatsAcknowledgements } from "./nats-acknowledgements.ts";
 import type { NatsLink } from "./nats-link.ts";
 import { BrokerError, forbiddenSubject, isAway, NoAnswer, plainBytes } from "./nats-link.ts";
 import { backoffMs, sleep } from "./timers.ts";
 
 /** How long past its deadline a pull waits for the server's word that it is over, before it stops believing in the server. */
 const GRACE_MS = 500;
-
-/** How long an acknowledgement waits for a broker that may have forgotten the delivery. */
-const FORGOTTEN_MS = 2_000;
 
 const CONSUMER_NOT_FOUND = 10014;
 
@@ -26,6 +24,7 @@ export class NatsPuller implements Puller {
   readonly #options: PullOptions;
   readonly #own = new AbortController();
   readonly #inboxPrefix: string | undefined;
+  readonly #acknowledgements: NatsAcknowledgements;
   /** Why the last pull ended, if neither with messages nor in time. */
   #problem: string | undefined;
   /** How often the connection had been lost when the durable was last known to be there. */
@@ -45,6 +44,7 @@ export class NatsPuller implements Puller {
     this.#losses = link.losses;
     this.#options = options;
     this.#inboxPrefix = inboxPrefix;
+    this.#acknowledgements = new NatsAcknowledgements(link, options.durable);
   }
 
   /** A work queue keeps what was not acknowledged when its consumer goes: the next one is given all of it at once. */
@@ -126,7 +126,7 @@ export class NatsPuller implements Puller {
         callback: (error, message) => {
           if (error) return finish(error.message);
           if (message.reply === "") return finish(problemIn(message));
-          const delivery = new NatsDelivery(this.#link, message);
+          const delivery = new NatsDelivery(this.#link, this.#acknowledgements, message);
           if (!open) return delivery.nak();
           batch.push(delivery);
           if (batch.length === max) finish();
@@ -193,14 +193,16 @@ function problemIn(message: Msg): string | undefined {
 
 class NatsDelivery implements Delivery {
   readonly #link: NatsLink;
+  readonly #acknowledgements: NatsAcknowledgements;
   readonly #message: Msg;
   /** How often the connection had been lost when this was delivered. */
   readonly #losses: number;
   readonly sequence: number;
   readonly deliveries: number;
 
-  constructor(link: NatsLink, message: Msg) {
+  constructor(link: NatsLink, acknowledgements: NatsAcknowledgements, message: Msg) {
     this.#link = link;
+    this.#acknowledgements = acknowledgements;
     this.#message = message;
     this.#losses = link.losses;
     // $JS.ACK.[domain.account.]stream.durable.deliveries.sequence.…; the bracketed two came with later servers
@@ -224,18 +226,8 @@ class NatsDelivery implements Delivery {
     return found;
   }
 
-  async ack(): Promise<void> {
-    const reply = this.#message.reply as string;
-    await this.#link.repeat(`acknowledge message ${this.sequence} on '${this.subject}'`, {}, async (leftMs) => {
-      // A broker that was killed since may have forgotten this delivery, and then does not answer.
-      const mayBeForgotten = this.#link.losses !== this.#losses;
-      const timeoutMs = mayBeForgotten ? Math.min(leftMs, FORGOTTEN_MS) : leftMs;
-      try {
-        await this.#link.call(reply, "+ACK", { timeoutMs, repeatable: true });
-      } catch (error) {
-        if (!mayBeForgotten || !(error instanceof NoAnswer) || error.why === "disconnected") throw error;
-      }
-    });
+  ack(): Promise<void> {
+    return this.#acknowledgements.add(this.#message.reply as string, this.#losses);
   }
 
   nak(delayMs = 0): void {
