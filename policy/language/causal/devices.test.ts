@@ -58,16 +58,21 @@ async function train(provider: TensorProvider): Promise<{ losses: number[]; weig
 }
 
 function base(): FrozenBase {
-  const layout = causalLayout(ONE_LAYER);
-  const weights = initialise(layout, 1);
+  const weights = initialise(causalLayout(ONE_LAYER), 1);
+  const matrices = new Map<string, FrozenMatrix>();
+  const vectors = new Map<string, Float32Array>();
   let at = 0;
-  const values = new Map(layout.map(({ name, shape }) => [name, weights.slice(at, (at += sizeOf(shape)))]));
-  const shapes = new Map(layout.map(({ name, shape }) => [name, shape]));
+  for (const { name, shape } of causalLayout(ONE_LAYER)) {
+    const values = weights.slice(at, at + sizeOf(shape));
+    at += values.length;
+    if (shape.length === 1) vectors.set(name, values);
+    else matrices.set(name, toBfloat16(new FrozenMatrix(shape, "F32", new Uint8Array(values.buffer))));
+  }
   return {
     config: ONE_LAYER,
     identity: () => "random",
-    matrix: (name) => toBfloat16(new FrozenMatrix(shapes.get(name)!, "F32", new Uint8Array(values.get(name)!.buffer))),
-    vector: (name) => values.get(name)!,
+    matrix: (name) => matrices.get(name)!,
+    vector: (name) => vectors.get(name)!,
   };
 }
 
