@@ -1,6 +1,7 @@
 /**
  * Language models of Qwen2.5's shapes with random weights in bf16: prompt, generation and an update of adapters (rank 16 on all projections) in
  * tokens a second of processor time, and memory; against `transformers` and PEFT on one thread in turn. Each subject in a process of its own.
+ * Actors generate on the CPU; on a device (TensorFlow.js takes all threads) there is the update alone. What is not here is said.
  *   PROXIMA_PYTHON=… bun bench/language.ts [shape: 0.5B, 1.5B; default 0.5B] [part of a subject's name]
  */
 import { spawnSync } from "node:child_process";
@@ -24,8 +25,10 @@ const python = pythonWith("peft", "transformers as the peer");
 const subjects: [name: string, command: string, args: string[]][] = [
   ["proxima stored", process.execPath, [join(here, "subject.ts"), folder, "stored"]],
   ["transformers float32", python ?? "", [join(here, "subject.py"), folder, "float32", work]],
+  ["proxima tensorflow", process.execPath, [join(here, "subject.ts"), folder, "stored", "tensorflow"]],
   ["proxima stored recompute", process.execPath, [join(here, "subject.ts"), folder, "stored", "recompute"]],
   ["transformers bfloat16", python ?? "", [join(here, "subject.py"), folder, "bfloat16", work]],
+  ["proxima webgpu", process.execPath, [join(here, "subject.ts"), folder, "stored", "webgpu"]],
   ["proxima int8", process.execPath, [join(here, "subject.ts"), folder, "int8"]],
 ];
 
@@ -52,9 +55,13 @@ try {
     if (!name.includes(wanted) || command === "") continue;
     const { status, stdout, stderr } = spawnSync(command, args, { encoding: "utf8" });
     if (status !== 0) throw new Error(`${name} ended with ${status}:\n${stderr.slice(-2000)}`);
-    const result = JSON.parse(stdout.trim().split("\n").at(-1)!) as Result;
-    const rates = [result.prompt, ...SESSIONS.map(([n]) => result.generate[n]!), result.update];
-    const cells = rates.map((rate) => rate.toFixed(1));
+    const result = JSON.parse(stdout.trim().split("\n").at(-1)!) as Result | { leftOut: string };
+    if ("leftOut" in result) {
+      console.log(`${name}: left out. ${result.leftOut}`);
+      continue;
+    }
+    const rates = [result.prompt, ...SESSIONS.map(([n]) => result.generate[n]), result.update];
+    const cells = rates.map((rate) => rate?.toFixed(1) ?? "–");
     line([result.name, ...cells, gib(result.bytes), gib(result.ownBytes), loadavg()[0]!.toFixed(0)]);
     adapterBytes = result.adapterBytes;
   }

@@ -43,13 +43,15 @@ with torch.no_grad():
         result["generate"][sessions] = sessions * tokens / spent["seconds"]
 count, trained = work["update"]["tokens"], work["update"]["trained"]
 optimiser = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=1e-4)
-with timed() as spent:
-    # Logits of the trained tokens alone, as in Proxima.
-    logits = model(prompt[:, :count], logits_to_keep=trained + 1).logits[:, :-1].float()
-    targets = prompt[:, count - trained : count, None]
-    torch.log_softmax(logits, -1).gather(-1, targets).mean().backward()
-    torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], 1)
-    optimiser.step()
+for _ in range(2):  # the first one fetches memory that later ones have
+    with timed() as spent:
+        # Logits of the trained tokens alone, as in Proxima.
+        logits = model(prompt[:, :count], logits_to_keep=trained + 1).logits[:, :-1].float()
+        targets = prompt[:, count - trained : count, None]
+        torch.log_softmax(logits, -1).gather(-1, targets).mean().backward()
+        torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], 1)
+        optimiser.step()
+    optimiser.zero_grad()
 result["update"] = count / spent["seconds"]
 result["bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 with open("/proc/self/status") as status:

@@ -13,10 +13,11 @@ export const ADAPTER_RANK = 16;
 
 export interface Result {
   name: string;
-  /** Tokens a second of processor time, of all threads. */
-  prompt: number;
+  /** Tokens a second of processor time, of all threads. Absent on a device, which does not generate. */
+  prompt?: number;
   /** By the number of sessions. */
   generate: Record<number, number>;
+  /** The second of two. */
   update: number;
   /** The most memory that was resident, mapped files included. */
   bytes: number;

@@ -2,9 +2,10 @@
 import type { Turn } from "../../envs/environment.ts";
 import { Random } from "../../envs/random.ts";
 import { candidates } from "../../policy/candidates.ts";
+import { answersOf } from "../../policy/language/answer-rows.ts";
 import { mlp } from "../../policy/mlp.ts";
 import { pointer } from "../../policy/pointer.ts";
-import type { Policy } from "../../policy/policy.ts";
+import { hasTokens, type Policy } from "../../policy/policy.ts";
 import { buildPolicy } from "../../policy/registry.ts";
 import { initialise } from "../../policy/tensor/initialise.ts";
 import type { TensorProvider } from "../../policy/tensor/tensors.ts";
@@ -91,13 +92,16 @@ export async function makeWork(policy: Policy, provider: TensorProvider, count: 
   model.load(initialise(policy.layout, 1));
   const { logProbs, values } = await predict(model, policy, rows, actions);
   model.dispose();
+  const items = hasTokens(policy) ? answersOf(rows).offsets : undefined;
+  const length = items ? items[count]! : count;
   const near = (base: Float32Array) => base.map((x) => x + real(0.4));
   const data = {
     rows,
+    ...(items && { items }),
     actions,
-    advantages: Float32Array.from({ length: count }, () => real(2)),
+    advantages: Float32Array.from({ length }, () => real(2)),
     oldLogProbs: near(logProbs!),
-    importance: Float32Array.from({ length: count }, () => Math.abs(real(2))),
+    importance: Float32Array.from({ length }, () => Math.abs(real(2))),
     referenceLogProbs: near(logProbs!),
     ...(values && { valueTargets: near(values), oldValues: near(values) }),
   };

@@ -315,7 +315,7 @@ export interface Kernels extends Memory, LanguageKernels {
  */
 export const MOMENT_FLOOR = 1e-30;
 export const LAYER_NORM_EPSILON = 1e-5;
-/** Words of a vocabulary whose logits are made at a time: always the same, so that a row's sums are too. */
-export const VOCABULARY_PART = 512;
+/** Words of a vocabulary whose logits are made at a time: always the same, so that a row's sums are too. Few enough to stay in the second cache. */
+export const VOCABULARY_PART = 128;
 /** Queries whose scores are made at a time. */
 export const ATTENTION_BLOCK = 32;

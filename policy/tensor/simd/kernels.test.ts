@@ -58,6 +58,39 @@ describe("simd and typescript agree to the bit", () => {
     });
   }
 
+  test("projections of rows of any length", () => {
+    for (const k of [1, 4, 6, 8, 11, 12, 15, 24]) {
+      expectSameBits((kernels) =>
+        withScratch(kernels, [uniform(5 * k, 1), uniform(6 * k, 2), new Float32Array(30)], (x, w, out) => {
+          kernels.project(x, w, 0, out, 5, k, 6);
+          return kernels.read(out, 30);
+        }),
+      );
+    }
+  });
+
+  test("log-probabilities of a vocabulary and their gradients, of more rows and words than are computed at a time", () => {
+    const [rows, width, words] = [150, 21, 300];
+    const zeros = [2 * rows, 4 * rows, rows * width, words * width].map((length) => new Float32Array(length));
+    const inputs = [uniform(rows * width, 1), uniform(words * width, 2), uniform(2 * rows, 3)];
+    expectSameBits((kernels) =>
+      withScratch(
+        kernels,
+        [...inputs, new Float32Array(rows), ...zeros],
+        (x, table, dy, targets, y, sums, dx, dtable) => {
+          kernels.writeIndices(
+            targets,
+            Int32Array.from({ length: rows }, (_, r) => (r * 7) % words),
+          );
+          kernels.tokenLogProbs(x, table, targets, y, sums, rows, width, words);
+          kernels.tokenLogProbsGradient(x, table, targets, y, sums, dy, dx, dtable, rows, width, words);
+          const lengths = [2 * rows, rows * width, words * width];
+          return Float32Array.from([y, dx, dtable].flatMap((each, i) => Array.from(kernels.read(each, lengths[i]))));
+        },
+      ),
+    );
+  });
+
   for (const [name, op] of Object.entries(UNARY)) {
     test(`${name} and its gradient, at the edges of float32 too`, () => {
       const edges = [0, 1, 9, 20, 87.3, 87.4, 88.7, 88.8, 103, 1e-20, 1e-38, 1e-42, 1e30, Infinity, Number.NaN];

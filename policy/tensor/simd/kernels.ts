@@ -69,6 +69,8 @@ const FORMATS = { BF16: 0, F16: 1, I8: 2 } as const;
 const PANEL_BYTES = 262_144;
 /** Rows of one that are multiplied by for a gradient: enough for sums to stay in registers for long. */
 const GRADIENT_ROWS = 128;
+/** Rows of x whose logits are made at a time. */
+const VOCABULARY_ROWS = 128;
 
 let compiled: WebAssembly.Module | undefined;
 
@@ -449,14 +451,14 @@ export class SimdKernels extends Heap implements Kernels {
     });
   }
 
-  /** VOCABULARY_PART rows of a table at a time, and a workspace for the logits of some rows. */
+  /** VOCABULARY_PART rows of a table at a time, and a workspace for the logits of VOCABULARY_ROWS. */
   private parts(
     table: Handle | FrozenMatrix,
     width: number,
     vocabulary: number,
     visit: (part: Handle, workspace: Handle, from: number, count: number) => void,
   ): void {
-    this.within(ATTENTION_BLOCK * VOCABULARY_PART, (workspace) => {
+    this.within(VOCABULARY_ROWS * VOCABULARY_PART, (workspace) => {
       if (typeof table !== "number") {
         this.panels(table, VOCABULARY_PART, (panel, from, count) => visit(panel, workspace, from, count));
         return;

@@ -11,19 +11,25 @@ const MOST_LOGITS = 1 << 24;
 /** The kernels of language models on TensorFlow.js: scores and logits are whole matrices, which a device has the memory for. */
 export abstract class TfjsLanguageKernels extends TfjsKernels implements Kernels {
   /** Frozen matrices, on the device as float32 from their first use on. */
-  private readonly frozen = new WeakMap<FrozenMatrix, Handle>();
+  private readonly frozen = new WeakMap<FrozenMatrix, DeviceArray>();
 
   private weight(w: Handle | FrozenMatrix, shape: readonly number[]): Lazy {
-    if (typeof w === "number") return this.arg(w, shape);
-    let handle = this.frozen.get(w);
-    if (handle === undefined) {
+    return typeof w === "number" ? this.arg(w, shape) : () => this.onDevice(w);
+  }
+
+  /** Uploaded when a command needs it, one by one: all of a base's matrices staged together would lie in host memory three times. */
+  private onDevice(w: FrozenMatrix): DeviceArray {
+    let array = this.frozen.get(w);
+    if (array === undefined) {
+      const { tf } = this.ops;
       const values = new Float32Array(w.rows * w.width);
       w.copyTo(values, 0, w.rows);
-      handle = this.allocate(values.length);
-      this.write(handle, values);
-      this.frozen.set(w, handle);
+      array = tf.engine().keep(tf.tensor(values, [w.rows, w.width], "float32"));
+      this.frozen.set(w, array);
+      this.queue.traffic.uploads++;
+      this.queue.traffic.uploadedBytes += 4 * values.length;
     }
-    return this.arg(handle, shape);
+    return array;
   }
 
   private product(a: DeviceArray, b: DeviceArray, transposeA: boolean, transposeB: boolean): DeviceArray {

@@ -1,15 +1,16 @@
 import { dots } from "./dots";
 import { exp, log } from "./float32";
+import { panelGradient } from "./frozen";
 import { at, index, storePart, total } from "./lanes";
-import { direct } from "./matmul";
+import { multiply } from "./matmul";
 import { mask, maxOf } from "./rows";
 
 // Log-softmax over a vocabulary from x [rows, width] and a part of its table [count, width], words `from` on, at a time: the logits of a few
 // rows and that part only ever lie in the workspace. Of each row the statistics keep the largest logit, Σ e, Σ e·(logit − largest) and the
 // target's logit, with e = exp(logit − largest) (Milakov & Gimelshein 2018).
 
-/** Rows of the workspace, which has `count` columns. */
-@inline const BLOCK: i32 = 32;
+/** Rows of the workspace, which has `count` columns: as many as make packing the part of the table for their gradient pay. */
+@inline const BLOCK: i32 = 128;
 
 export function vocabularySums(
   x: u32, table: u32, targets: u32, statistics: u32, workspace: u32, rows: i32, width: i32, from: i32, count: i32,
@@ -99,12 +100,9 @@ export function vocabularyGradient(
       slope += 8;
       logits += row;
     }
-    if (dx) {
-      const to = at(dx) + part;
-      direct(at(workspace), row, 4, at(table), xRow, to, xRow, to, xRow, block, count, width);
-    }
+    if (dx) panelGradient(workspace, table, dx + i * width, block, width, count, count, 1);
     if (dtable) {
-      direct(at(workspace), 4, row, at(x) + part, xRow, at(dtable), xRow, at(dtable), xRow, count, block, width);
+      multiply(at(workspace), at(x) + part, at(dtable), at(dtable), xRow, count, block, width, true, false);
     }
   }
 }
