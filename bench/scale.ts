@@ -15,7 +15,7 @@ import { join } from "node:path";
 import { testingBroker } from "../deploy/testing-broker.ts";
 import { type ProcessEvent, TestingProcess } from "../deploy/testing-process.ts";
 import { benchOptions, type Comparison, type Figures, type Measure, sideBySide } from "./peers/side-by-side.ts";
-import { network, secondsPerIteration } from "./scaling/model.ts";
+import { network, secondsPerIteration, USED } from "./scaling/model.ts";
 
 const HOSTS = 5;
 const SLOTS = 2;
@@ -119,7 +119,7 @@ function predicted(actors: number, { hidden }: Size, envStepsPerIteration: numbe
   return {
     envStepsPerSecond: envStepsPerIteration / seconds,
     secondsPerIteration: seconds,
-    cpuSecondsPerMillion: (seconds * cores * 1e6) / envStepsPerIteration,
+    cpuSecondsPerMillion: (seconds * cores * USED * 1e6) / envStepsPerIteration,
     envStepsPerIteration,
   };
 }

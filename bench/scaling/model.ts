@@ -1,7 +1,7 @@
 /**
  * How long an iteration lasts where processors are the limit: as long as its work takes (docs/scaling.md says where the constants
  * come from).
- *   T · C = S·(e + M·m) + N·v + T · (N·k + H·b + R·r)
+ *   T · u · C = S·(e + M·m) + N·v + T · (N·k + H·b + R·r)
  */
 
 /** Seconds of processor time. */
@@ -22,14 +22,17 @@ export interface Costs {
 }
 
 export const COSTS: Costs = {
-  step: 20.3e-6,
+  step: 23.4e-6,
   multiplyAdd: 0.063e-9,
   version: 0.02e-3,
   weightsMegabyte: 4e-3,
-  idleActor: 0.1e-3,
-  heartbeat: 0.14e-3,
-  report: 0.72e-3,
+  idleActor: 0.2e-3,
+  heartbeat: 0.28e-3,
+  report: 1.44e-3,
 };
+
+/** u: what share of the cores is at work. The others wait while the learner's one thread computes. */
+export const USED = 0.895;
 
 export interface Run {
   /** C: of learner, broker and actors together. */
@@ -53,7 +56,7 @@ export function secondsPerIteration(run: Run, costs: Costs = COSTS): number {
   const { cores, actors, envSteps, multiplyAdds, weightsBytes } = run;
   const steps = envSteps * (costs.step + multiplyAdds * costs.multiplyAdd);
   const versions = actors * (costs.version + (weightsBytes / 1e6) * costs.weightsMegabyte);
-  const free = cores - actors * costs.idleActor - heartbeatsPerSecond(actors) * costs.heartbeat;
+  const free = USED * cores - actors * costs.idleActor - heartbeatsPerSecond(actors) * costs.heartbeat;
   const positive = (seconds: number) => (seconds > 0 ? seconds : Number.POSITIVE_INFINITY);
   // R is N / T, a report of each actor in an iteration, unless that were more than are sent in a second.
   const each = positive((steps + versions + actors * costs.report) / free);
