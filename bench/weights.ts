@@ -53,7 +53,8 @@ function subscribers(mode: "weights" | "tcp", address: string, count: number, by
       }, PATIENCE_MS);
       while (applied < total && !late) await new Promise<void>((resolve) => (wake = resolve));
       clearTimeout(limit);
-      if (applied < total) throw new Error(`only ${applied} of ${total} versions were taken within ${PATIENCE_MS / 1000} s`);
+      if (applied < total)
+        throw new Error(`only ${applied} of ${total} versions were taken within ${PATIENCE_MS / 1000} s`);
     },
     async stop() {
       for (const child of children) {
