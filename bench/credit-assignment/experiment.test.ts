@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
+import { RUN_NAME } from "../../proto/check.ts";
 import { fillIn, report } from "./report.ts";
-import { keyOf, type RunRequest, type RunResult, runOnce } from "./run.ts";
+import { keyOf, type RunRequest, type RunResult, runName, runOnce } from "./run.ts";
 import { interval, meanSuccess, median, stepsTo, successAt } from "./statistics.ts";
 import { variants } from "./variants.ts";
 
@@ -55,6 +56,10 @@ describe("the experiment", () => {
     expect(Object.keys(svgs)).toEqual(["credit-assignment-scavenger-estimators.svg"]); // one curve alone is no figure
     for (const svg of Object.values(svgs)) expect(svg).not.toMatch(/NaN|undefined|Infinity/);
   }, 30_000);
+
+  test("calls the run of every variant by a name that runs may have", () => {
+    for (const variant of Object.keys(variants)) expect(runName({ ...request, variant })).toMatch(RUN_NAME);
+  });
 
   test("names runs by what decides their outcome", async () => {
     const key = await keyOf(request);

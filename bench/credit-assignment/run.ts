@@ -72,6 +72,8 @@ export async function keyOf(request: RunRequest): Promise<string> {
   return createHash("sha256").update(text).digest("hex").slice(0, 16);
 }
 
+export const runName = ({ variant, seed }: RunRequest): string => `${variant}-${seed}`.replace(".", "_");
+
 /** @param initialWeights file to start from, where the setting starts after imitation */
 export async function runOnce(request: RunRequest, initialWeights = ""): Promise<RunResult> {
   const { variant, seed, evalEvery, evalEpisodes, finalEpisodes } = request;
@@ -85,7 +87,7 @@ export async function runOnce(request: RunRequest, initialWeights = ""): Promise
         values: {
           ...(await valuesOf(request)),
           initialWeights,
-          run: `${variant}-${seed}`,
+          run: runName(request),
           checkpointEvery: evalEvery,
           keepCheckpoints: 1_000_000,
         },
