@@ -17,7 +17,7 @@ import {
   type Schema,
 } from "../proto/config.ts";
 import type { Arguments } from "./arguments.ts";
-import { readConfigFile } from "./config-file.ts";
+import { givenLayers, readConfigFile } from "./config-file.ts";
 import { readRunFolder } from "./run-folder.ts";
 
 /** The learner's fields and possibly more, as `dev` has them. */
@@ -32,10 +32,7 @@ export async function resolveRunConfig<F extends RunFields>(
   given: Arguments,
   root: string,
 ): Promise<Resolved<ConfigOf<{ fields: F }>>> {
-  const layers: Layer[] = [];
-  if (given.config !== undefined) layers.push(readConfigFile(given.config, schema));
-  layers.push({ source: "command line", values: given.settings, parse: true });
-
+  const layers = givenLayers(given, schema);
   const { run, resume } = peek(schema, layers);
   let stored: Layer | undefined;
   if (resume && run !== "") {

@@ -1,7 +1,7 @@
 import { actorSchema } from "../../actors/config.ts";
 import { formatConfig, resolveConfig } from "../../proto/config.ts";
 import { type Command, exitCodes } from "../command.ts";
-import { readConfigFile } from "../config-file.ts";
+import { givenLayers } from "../config-file.ts";
 import { playAsActor } from "../play-as-actor.ts";
 
 export const command: Command = {
@@ -11,10 +11,7 @@ export const command: Command = {
   schema: actorSchema,
   examples: ["proxima actor --nats nats://learner-host:4222 --run alfworld-3 --slots 4"],
   async run({ arguments: given, output, signal }) {
-    const resolved = resolveConfig(actorSchema, [
-      ...(given.config === undefined ? [] : [readConfigFile(given.config, actorSchema)]),
-      { source: "command line", values: given.settings, parse: true },
-    ]);
+    const resolved = resolveConfig(actorSchema, givenLayers(given, actorSchema));
     output.say(formatConfig(actorSchema, resolved));
     output.event("config", { config: resolved.config, origins: resolved.origins });
     const log = (message: string) => {

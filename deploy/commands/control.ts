@@ -1,7 +1,7 @@
 /** `proxima pause`, `resume` and `checkpoint`: what the page of `proxima ui` can ask of a learner, from the command line. */
 import { type ConfigOf, defineConfig, resolveConfig } from "../../proto/config.ts";
 import { type Command, exitCodes } from "../command.ts";
-import { readConfigFile } from "../config-file.ts";
+import { givenLayers } from "../config-file.ts";
 import { answerOf, type LearnerLink, linkToRun } from "../learner-link.ts";
 import { onlyRun } from "../run-folder.ts";
 
@@ -64,7 +64,7 @@ export const pause: Command = {
   schema: pauseSchema,
   examples: ['proxima pause --run alfworld-1 --reason "the machine is needed until noon"'],
   async run({ arguments: given, output }) {
-    const { config } = resolveConfig(pauseSchema, layers(given, pauseSchema));
+    const { config } = resolveConfig(pauseSchema, givenLayers(given, pauseSchema));
     const { run, answer } = await ask(config, ({ client }, until) => client.pause({ reason: config.reason }, until));
     output.event("paused", { run, iteration: Number(answer.iteration) });
     output.say(`Run ${run} pauses after iteration ${answer.iteration}; 'proxima resume --run ${run}' lets it go on.`);
@@ -78,7 +78,7 @@ export const resume: Command = {
   schema,
   examples: ["proxima resume --run alfworld-1"],
   async run({ arguments: given, output }) {
-    const { config } = resolveConfig(schema, layers(given, schema));
+    const { config } = resolveConfig(schema, givenLayers(given, schema));
     const { run, answer } = await ask(config, ({ client }, until) => client.resume({}, until));
     output.event("resumed", { run, iteration: Number(answer.iteration) });
     output.say(`Run ${run} goes on after ${answer.iteration} iterations.`);
@@ -92,20 +92,13 @@ export const checkpoint: Command = {
   schema,
   examples: ["proxima checkpoint --run alfworld-1"],
   async run({ arguments: given, output }) {
-    const { config } = resolveConfig(schema, layers(given, schema));
+    const { config } = resolveConfig(schema, givenLayers(given, schema));
     const { run, answer } = await ask(config, ({ client }, until) => client.checkpoint({}, until));
     output.event("checkpoint", { run, path: answer.path, iteration: Number(answer.iteration) });
     output.say(`Checkpoint of run ${run} after ${answer.iteration} iterations: ${answer.path}`);
     return exitCodes.ok;
   },
 };
-
-function layers(given: Parameters<Command["run"]>[0]["arguments"], { fields }: Command["schema"]) {
-  return [
-    ...(given.config === undefined ? [] : [readConfigFile(given.config, { fields })]),
-    { source: "command line", values: given.settings, parse: true },
-  ];
-}
 
 async function ask<T>(
   { run: named, nats, natsCredentials, secrets, timeoutMs }: ConfigOf<typeof schema>,

@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import { createInterface } from "node:readline/promises";
 import { ConfigError, type ConfigOf, defineConfig, resolveConfig, suggestion } from "../../proto/config.ts";
 import { type Command, type CommandContext, exitCodes } from "../command.ts";
-import { readConfigFile } from "../config-file.ts";
+import { givenLayers } from "../config-file.ts";
 import { type Dataset, datasets } from "../data/datasets.ts";
 import { fetchDataset, gigabytes, type Plan, type Progress, plan } from "../data/fetch.ts";
 import { everyFewSeconds } from "../every-few-seconds.ts";
@@ -57,10 +57,7 @@ export const command: Command = {
   async run(context) {
     const { words } = context.arguments;
     const [what, id, ...rest] = words;
-    const config = resolveConfig(schema, [
-      ...(context.arguments.config === undefined ? [] : [readConfigFile(context.arguments.config, schema)]),
-      { source: "command line", values: context.arguments.settings, parse: true },
-    ]).config;
+    const config = resolveConfig(schema, givenLayers(context.arguments, schema)).config;
     if (what === "list" && id === undefined) return list(context);
     if (what !== "fetch" || id === undefined || rest.length > 0)
       throw new ConfigError([`expected ${command.usage}; found 'data ${words.join(" ")}'`]);

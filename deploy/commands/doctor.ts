@@ -1,6 +1,6 @@
 import { ConfigError, defineConfig, resolveConfig, suggestion } from "../../proto/config.ts";
 import { type Command, exitCodes } from "../command.ts";
-import { readConfigFile } from "../config-file.ts";
+import { givenLayers } from "../config-file.ts";
 import { renderResult, runChecks } from "../doctor/check.ts";
 import { runChecks as checksOfRun } from "../doctor/run.ts";
 import { topics } from "../doctor/topics.ts";
@@ -43,10 +43,7 @@ export const command: Command = {
   takesWords: true,
   examples: ["proxima doctor", "proxima doctor --run alfworld-1"],
   async run({ arguments: given, output }) {
-    const { config } = resolveConfig(schema, [
-      ...(given.config === undefined ? [] : [readConfigFile(given.config, schema)]),
-      { source: "command line", values: given.settings, parse: true },
-    ]);
+    const { config } = resolveConfig(schema, givenLayers(given, schema));
     const [topic, ...rest] = given.words;
     if (rest.length || (topic !== undefined && config.run))
       throw new ConfigError([`expected ${command.usage}; found 'doctor ${given.words.join(" ")}'`]);

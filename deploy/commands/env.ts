@@ -6,7 +6,7 @@ import { serveEnvironment } from "../../envs/serve.ts";
 import { serveSite } from "../../envs/webshop/site.ts";
 import { ConfigError, type ConfigOf, defineConfig, resolveConfig } from "../../proto/config.ts";
 import { type Command, type CommandContext, exitCodes } from "../command.ts";
-import { readConfigFile } from "../config-file.ts";
+import { givenLayers } from "../config-file.ts";
 import { bundleSettings, keygen, pack, push, swap } from "./env-bundles.ts";
 
 const schema = defineConfig({
@@ -126,10 +126,7 @@ async function list({ output }: CommandContext): Promise<number> {
 }
 
 function settings({ arguments: given }: CommandContext): ConfigOf<typeof schema> {
-  return resolveConfig(schema, [
-    ...(given.config === undefined ? [] : [readConfigFile(given.config, schema)]),
-    { source: "command line", values: given.settings, parse: true },
-  ]).config;
+  return resolveConfig(schema, givenLayers(given, schema)).config;
 }
 
 async function check(id: string, context: CommandContext): Promise<number> {

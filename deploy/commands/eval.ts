@@ -3,7 +3,7 @@ import { relative, resolve, sep } from "node:path";
 import { runSchema } from "../../learner/config.ts";
 import { ConfigError, defineConfig, type Layer, resolveConfig } from "../../proto/config.ts";
 import { type Command, exitCodes } from "../command.ts";
-import { readConfigFile } from "../config-file.ts";
+import { givenLayers, readConfigFile } from "../config-file.ts";
 import { evaluateRun, evaluateWeights, renderEvaluation } from "../evaluate-run.ts";
 import { onlyRun, readRunFolder } from "../run-folder.ts";
 import { evaluateServed, settingsOf } from "../served/evaluation.ts";
@@ -69,8 +69,7 @@ export const command: Command = {
     const { resume } = given.settings;
     const { config, origins } = resolveConfig(schema, [
       ...(resume === undefined ? [] : [{ source: resume, values: settingsOf(resume, given.settings) }]),
-      ...(given.config === undefined ? [] : [readConfigFile(given.config, schema)]),
-      { source: "command line", values: given.settings, parse: true },
+      ...givenLayers(given, schema),
     ]);
     const isServed = config.policy !== "";
     const misplaced = Object.keys(origins).filter((key) =>

@@ -6,7 +6,7 @@ import { readWeights, writeWeights } from "../../learner/weights-file.ts";
 import { hasTokens } from "../../policy/policy.ts";
 import { ConfigError, defineConfig, resolveConfig } from "../../proto/config.ts";
 import { type Command, exitCodes } from "../command.ts";
-import { readConfigFile } from "../config-file.ts";
+import { givenLayers, readConfigFile } from "../config-file.ts";
 import { policyOf } from "../evaluate-run.ts";
 import { onlyRun, readRunFolder } from "../run-folder.ts";
 
@@ -38,10 +38,7 @@ export const command: Command = {
   schema,
   examples: ["proxima export --run alfworld-1 --out adapters", "proxima export --run alfworld-1 --out model --whole"],
   async run({ arguments: given, output }) {
-    const { config } = resolveConfig(schema, [
-      ...(given.config === undefined ? [] : [readConfigFile(given.config, schema)]),
-      { source: "command line", values: given.settings, parse: true },
-    ]);
+    const { config } = resolveConfig(schema, givenLayers(given, schema));
     if (config.out === "") throw new ConfigError(["--out is missing: the folder to write to"]);
     if (existsSync(config.out) && readdirSync(config.out).length > 0)
       throw new ConfigError([`${config.out} is not empty: name another folder with --out`]);

@@ -1,7 +1,7 @@
 import type { DeviceName } from "../../policy/tensor/tfjs/packages.ts";
 import { ConfigError, defineConfig, resolveConfig } from "../../proto/config.ts";
 import { type Command, type CommandContext, exitCodes } from "../command.ts";
-import { readConfigFile } from "../config-file.ts";
+import { givenLayers } from "../config-file.ts";
 import { buildAddon, deviceNames, installPackages, probeDevice } from "../devices.ts";
 
 const schema = defineConfig({
@@ -28,10 +28,7 @@ export const command: Command = {
   ],
   async run(context) {
     const { arguments: given } = context;
-    const { config } = resolveConfig(schema, [
-      ...(given.config === undefined ? [] : [readConfigFile(given.config, schema)]),
-      { source: "command line", values: given.settings, parse: true },
-    ]);
+    const { config } = resolveConfig(schema, givenLayers(given, schema));
     const [verb, ...words] = given.words;
     if (verb === "install") return install(words, context);
     if (verb === "build-addon" && words.length === 0) return build(config.tensorflow, context);

@@ -26,7 +26,7 @@ import {
 } from "../../proto/config.ts";
 import type { Arguments } from "../arguments.ts";
 import { type Command, type CommandContext, exitCodes } from "../command.ts";
-import { readConfigFile } from "../config-file.ts";
+import { givenLayers } from "../config-file.ts";
 import { type Demonstrations, demonstrations } from "../demonstrations.ts";
 import { chooseDevice } from "../devices.ts";
 import { evaluateWeights, renderEvaluation } from "../evaluate-run.ts";
@@ -145,10 +145,7 @@ export const command: Command = {
   examples: ["proxima imitate --env scavenger", "proxima imitate --from run:scavenger-1 --policy.hidden 128"],
   async run(context) {
     const { arguments: given } = context;
-    const { config, ...rest } = resolveConfig(schema, [
-      ...(given.config === undefined ? [] : [readConfigFile(given.config, schema)]),
-      { source: "command line", values: given.settings, parse: true },
-    ]);
+    const { config, ...rest } = resolveConfig(schema, givenLayers(given, schema));
     const recording = config.from === "" ? undefined : await openRecording(config.from, "runs");
     let run = await resolveShared({ config, ...rest }, given, recording);
     if (runNames("runs").includes(config.run))

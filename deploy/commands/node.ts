@@ -10,7 +10,7 @@ import { sleep } from "../../proto/bus/timers.ts";
 import { ConfigError, type ConfigOf, defineConfig, resolveConfig } from "../../proto/config.ts";
 import { offeredRuntimes, openVessel } from "../actor-vessels.ts";
 import { type Command, exitCodes } from "../command.ts";
-import { readConfigFile } from "../config-file.ts";
+import { givenLayers } from "../config-file.ts";
 import type { Output } from "../output.ts";
 import { roleSecrets, secretsFolder } from "../secrets/role-secrets.ts";
 
@@ -93,10 +93,7 @@ export const command: Command = {
   schema,
   examples: ["proxima node --cpus 8 --labels gpu=false --nats nats://learner-host:4222"],
   async run({ arguments: given, output, signal }) {
-    const { config } = resolveConfig(schema, [
-      ...(given.config === undefined ? [] : [readConfigFile(given.config, schema)]),
-      { source: "command line", values: given.settings, parse: true },
-    ]);
+    const { config } = resolveConfig(schema, givenLayers(given, schema));
     await runNode(config, output, signal);
     return exitCodes.ok;
   },

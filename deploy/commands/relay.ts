@@ -1,7 +1,7 @@
 import { hostname } from "node:os";
 import { ConfigError, defineConfig, formatConfig, resolveConfig } from "../../proto/config.ts";
 import { type Command, exitCodes } from "../command.ts";
-import { readConfigFile } from "../config-file.ts";
+import { givenLayers } from "../config-file.ts";
 import { relay } from "../relay.ts";
 import { roleSecrets } from "../secrets/role-secrets.ts";
 
@@ -71,10 +71,7 @@ export const command: Command = {
     "proxima actor --run alfworld-3 --weights 127.0.0.1:7400",
   ],
   async run({ arguments: given, output, signal }) {
-    const resolved = resolveConfig(schema, [
-      ...(given.config === undefined ? [] : [readConfigFile(given.config, schema)]),
-      { source: "command line", values: given.settings, parse: true },
-    ]);
+    const resolved = resolveConfig(schema, givenLayers(given, schema));
     const { config } = resolved;
     output.say(formatConfig(schema, resolved));
     output.event("config", { config, origins: resolved.origins });

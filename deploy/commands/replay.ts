@@ -3,7 +3,7 @@ import { ArchiveError, keptIterations, readIteration } from "../../learner/archi
 import { runSchema } from "../../learner/config.ts";
 import { ConfigError, type ConfigOf, defineConfig, resolveConfig } from "../../proto/config.ts";
 import { type Command, type CommandContext, exitCodes } from "../command.ts";
-import { readConfigFile } from "../config-file.ts";
+import { givenLayers, readConfigFile } from "../config-file.ts";
 import type { Output } from "../output.ts";
 import {
   Replay,
@@ -95,10 +95,7 @@ export const command: Command = {
     "proxima replay --run alfworld-1 --group 3 --member 5 --step 2",
   ],
   async run({ arguments: given, output }) {
-    const { config } = resolveConfig(schema, [
-      ...(given.config === undefined ? [] : [readConfigFile(given.config, schema)]),
-      { source: "command line", values: given.settings, parse: true },
-    ]);
+    const { config } = resolveConfig(schema, givenLayers(given, schema));
     if (config.golden !== "") return checkFiles([config.golden, ...given.words], output);
     refuseIncomplete(config, given.words);
     const replay = new Replay(await readKept(config));

@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { ConfigError, defineConfig, resolveConfig } from "../../proto/config.ts";
 import { type Command, exitCodes } from "../command.ts";
-import { readConfigFile } from "../config-file.ts";
+import { givenLayers } from "../config-file.ts";
 import { MAX_REPORTED, renderReport } from "../report/report.ts";
 import { figuresOf } from "../report/run-figures.ts";
 import { onlyRun, readRunFolder } from "../run-folder.ts";
@@ -39,10 +39,7 @@ export const command: Command = {
   schema,
   examples: ["proxima report --run alfworld-1", "proxima report --run alfworld-1 --compare alfworld-2,alfworld-3"],
   async run({ arguments: given, output }) {
-    const { config } = resolveConfig(schema, [
-      ...(given.config === undefined ? [] : [readConfigFile(given.config, schema)]),
-      { source: "command line", values: given.settings, parse: true },
-    ]);
+    const { config } = resolveConfig(schema, givenLayers(given, schema));
     const others = config.compare.split(",").map((name) => name.trim());
     const names = [...new Set([config.run || onlyRun("runs"), ...others])].filter(Boolean);
     if (names.length > MAX_REPORTED)

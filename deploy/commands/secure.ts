@@ -6,7 +6,7 @@ import { roles } from "../../proto/roles.ts";
 import { isNatsServer } from "../broker.ts";
 import { isAlive } from "../broker-finder.ts";
 import { type Command, type CommandContext, exitCodes } from "../command.ts";
-import { readConfigFile } from "../config-file.ts";
+import { givenLayers } from "../config-file.ts";
 import { invocation } from "../invocation.ts";
 import { type Holder, secretFiles } from "../secrets/layout.ts";
 import type { Issued } from "../secrets/secrets.ts";
@@ -80,10 +80,7 @@ export const command: Command = {
   ],
   async run(context) {
     const given = context.arguments;
-    const { config } = resolveConfig(schema, [
-      ...(given.config === undefined ? [] : [readConfigFile(given.config, schema)]),
-      { source: "command line", values: given.settings, parse: true },
-    ]);
+    const { config } = resolveConfig(schema, givenLayers(given, schema));
     const [what = "", ...rest] = given.words;
     const act = actions[what];
     if (!act || rest.length > 0) {

@@ -6,7 +6,7 @@ import { defineConfig, resolveConfig } from "../../proto/config.ts";
 import { ClusterObserver } from "../cluster.ts";
 import { renderCluster } from "../cluster-view.ts";
 import { type Command, exitCodes } from "../command.ts";
-import { readConfigFile } from "../config-file.ts";
+import { givenLayers } from "../config-file.ts";
 import { LiveBlock } from "../live-block.ts";
 import { roleSecrets } from "../secrets/role-secrets.ts";
 
@@ -44,10 +44,7 @@ export const command: Command = {
   schema,
   examples: ["proxima top --nats nats://learner-host:4222", "proxima top --once --json"],
   async run({ arguments: given, output, signal }) {
-    const { config } = resolveConfig(schema, [
-      ...(given.config === undefined ? [] : [readConfigFile(given.config, schema)]),
-      { source: "command line", values: given.settings, parse: true },
-    ]);
+    const { config } = resolveConfig(schema, givenLayers(given, schema));
     const credentials = config.natsCredentials === "" ? undefined : await readFile(config.natsCredentials, "utf8");
     const secrets = roleSecrets(config.secrets, "viewer");
     const options = { name: "proxima top", credentials, ...secrets?.bus, timeoutMs: 5_000, signal };

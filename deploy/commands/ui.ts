@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { actorSchema } from "../../actors/config.ts";
 import { defineConfig, resolveConfig } from "../../proto/config.ts";
 import { type Command, exitCodes } from "../command.ts";
-import { readConfigFile } from "../config-file.ts";
+import { givenLayers } from "../config-file.ts";
 import { roleSecrets } from "../secrets/role-secrets.ts";
 import { serveUi } from "../ui/server.ts";
 import { WatchedRuns } from "../ui/watched-runs.ts";
@@ -63,10 +63,7 @@ export const command: Command = {
   schema,
   examples: ["proxima ui --run alfworld-1", "proxima ui runs/alfworld-*"],
   async run({ arguments: given, output, signal }) {
-    const { config } = resolveConfig(schema, [
-      ...(given.config === undefined ? [] : [readConfigFile(given.config, schema)]),
-      { source: "command line", values: given.settings, parse: true },
-    ]);
+    const { config } = resolveConfig(schema, givenLayers(given, schema));
     const shown = [config.run, ...listed(config.compare)].filter(Boolean);
     const secrets = roleSecrets(config.secrets, "viewer");
     const security = secrets?.client;
