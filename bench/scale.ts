@@ -4,8 +4,8 @@
  *   bun bench/scale.ts [--quick] [--rounds N] [--only PART] [--groups 2000] [--iterations 7]
  * Environment steps per second that the learner trains on, seconds an iteration, and processor seconds per million steps of learner,
  * broker and actors together: where processor time is the limit, as on this machine, it decides. In sync mode each run plays the
- * same episodes. Much shorter iterations than these
- * (some two seconds) would measure how programs warm up. A round of all takes some six minutes on two quiet cores.
+ * same episodes. Much shorter iterations than these (some two seconds) would measure how programs warm up. A round of all takes
+ * some six minutes on two quiet cores.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";

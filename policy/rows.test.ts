@@ -166,6 +166,20 @@ test("a builder says which column of which row is wrong", () => {
   expect(() => builder.endRow()).toThrow('Row 0 of column "lists" ends inside a list');
 });
 
+test("a new shared list is never taken for another, whatever memory it is copied from", () => {
+  const builder = rowsBuilder({ s: { type: "shared" } });
+  const memory = Int32Array.of(4, 5, 6);
+  expect([builder.referNew("s", memory, 2), builder.referNew("s", memory, 3), builder.refer("s", memory)]).toEqual([
+    0, 1, 2,
+  ]);
+  builder.item("s", 1);
+  builder.endRow();
+  const { values, listValues, listOffsets } = builder.finish().columns.s as SharedColumn;
+  expect([...values]).toEqual([0, 1, 2, 1]);
+  expect([...listValues]).toEqual([4, 5, 4, 5, 6, 4, 5, 6]);
+  expect([...listOffsets]).toEqual([0, 2, 5, 8]);
+});
+
 test("a shared list is referred to again by its number, and only while there is such a list", () => {
   const builder = rowsBuilder({ s: { type: "shared" } });
   const number = builder.refer("s", Int32Array.of(4, 5));

@@ -266,15 +266,11 @@ class ColumnsBuilder implements RowsBuilder {
   }
 
   refer(column: string, list: Int32Array): number {
-    const writer = this.writers[column];
-    if (writer?.type !== "shared") throw this.unsuited(column, "shared");
-    return writer.refer(list);
+    return this.sharedWriter(column).refer(list);
   }
 
   referNew(column: string, list: Int32Array, count: number): number {
-    const writer = this.writers[column];
-    if (writer?.type !== "shared") throw this.unsuited(column, "shared");
-    return writer.add(list, count);
+    return this.sharedWriter(column).add(list, count);
   }
 
   endRow(): void {
@@ -296,6 +292,12 @@ class ColumnsBuilder implements RowsBuilder {
   private listWriter(column: string): RaggedWriter | NestedWriter {
     const writer = this.writers[column];
     if (writer?.type !== "ragged" && writer?.type !== "nested") throw this.unsuited(column, "ragged or nested");
+    return writer;
+  }
+
+  private sharedWriter(column: string): SharedWriter {
+    const writer = this.writers[column];
+    if (writer?.type !== "shared") throw this.unsuited(column, "shared");
     return writer;
   }
 
