@@ -6,7 +6,7 @@
 import { encodeTrajectory } from "../policy/acting.ts";
 import { answersOf } from "../policy/language/answer-rows.ts";
 import { hasTokens, type Policy } from "../policy/policy.ts";
-import { type Rows, takeRows } from "../policy/rows.ts";
+import { type Rows, type RowsBuilder, takeRows } from "../policy/rows.ts";
 import type { Steps, Trajectory } from "../proto/trajectory.ts";
 import type { Groups } from "./advantage/estimator.ts";
 
@@ -36,22 +36,70 @@ export const wasPlayed = (t: Trajectory): t is PlayedTrajectory =>
 const byLineage = (a: Trajectory, b: Trajectory) =>
   a.lineage.group - b.lineage.group || a.lineage.member - b.lineage.member;
 
-export function assembleBatch(policy: Policy, trajectories: readonly Trajectory[]): Batch {
-  const episodes = trajectories.filter(wasPlayed).sort(byLineage);
-  const groups = assembleGroups(episodes);
-  const encoded = encode(policy, episodes, groups.episodeOffsets);
-  if (hasTokens(policy)) return { episodes, groups, ...encoded, ...answerColumns(encoded.rows, episodes) };
-  const count = groups.rewards.length;
-  const width = actionWidth(policy);
-  const actions = policy.head === "gaussian" ? new Float32Array(count * width) : new Int32Array(count);
-  const logProbs = new Float32Array(count);
-  for (const [e, { steps }] of episodes.entries()) {
-    const row = groups.episodeOffsets[e];
-    actions.set(actionValues(steps), row * width);
-    logProbs.set(steps.logProbs, row);
+/**
+ * Makes a batch of episodes that are added as they arrive, so that most of the work is done when the last one is here. The batch
+ * is the same bits whatever the order they were added in.
+ */
+export class Assembly {
+  readonly #policy: Policy;
+  readonly #builder: RowsBuilder;
+  /** The first row of each. */
+  readonly #added = new Map<PlayedTrajectory, number>();
+
+  constructor(policy: Policy) {
+    this.#policy = policy;
+    this.#builder = policy.rows();
   }
-  return { episodes, groups, actions, logProbs, ...encoded };
+
+  /** Encodes an episode, once. One without steps is left alone. */
+  add(trajectory: Trajectory): void {
+    if (!wasPlayed(trajectory) || this.#added.has(trajectory)) return;
+    this.#added.set(trajectory, this.#builder.count);
+    encodeTrajectory(this.#policy, trajectory, this.#builder, { finalRow: this.#policy.hasValue });
+  }
+
+  /** Of these and no others; those not yet added are. */
+  batch(trajectories: readonly Trajectory[]): Batch {
+    const episodes = trajectories.filter(wasPlayed).sort(byLineage);
+    for (const episode of episodes) this.add(episode);
+    const groups = assembleGroups(episodes);
+    const encoded = this.#take(episodes);
+    if (hasTokens(this.#policy)) return { episodes, groups, ...encoded, ...answerColumns(encoded.rows, episodes) };
+    const count = groups.rewards.length;
+    const width = actionWidth(this.#policy);
+    const actions = this.#policy.head === "gaussian" ? new Float32Array(count * width) : new Int32Array(count);
+    const logProbs = new Float32Array(count);
+    for (const [e, { steps }] of episodes.entries()) {
+      const row = groups.episodeOffsets[e];
+      actions.set(actionValues(steps), row * width);
+      logProbs.set(steps.logProbs, row);
+    }
+    return { episodes, groups, actions, logProbs, ...encoded };
+  }
+
+  /** Forgets all episodes and keeps the memory; batches stay as they are. */
+  clear(): void {
+    this.#added.clear();
+    this.#builder.clear();
+  }
+
+  /** Copies of the rows of the turns at which an action was taken; for a critic also those in which the episodes ended. */
+  #take(episodes: readonly PlayedTrajectory[]): Pick<Batch, "rows" | "lastRows"> {
+    const all = this.#builder.finish();
+    const taken: number[] = [];
+    const last: number[] = [];
+    for (const episode of episodes) {
+      const first = this.#added.get(episode)!;
+      const end = first + episode.steps.count;
+      for (let row = first; row < end; row++) taken.push(row);
+      last.push(end);
+    }
+    return { rows: takeRows(all, taken), lastRows: this.#policy.hasValue ? takeRows(all, last) : undefined };
+  }
 }
+
+export const assembleBatch = (policy: Policy, trajectories: readonly Trajectory[]): Batch =>
+  new Assembly(policy).batch(trajectories);
 
 /** A demonstrator gave no answers of a model, and has no doubts: log π = 0. */
 function answerColumns(
@@ -111,26 +159,6 @@ export function assembleGroups(episodes: readonly PlayedTrajectory[]): Groups {
   }
   if (groups.anchors) groups.anchors.strings = anchors.strings;
   return groups;
-}
-
-/** Rows of the turns at which an action was taken; for a critic also those in which the episodes ended. */
-function encode(
-  policy: Policy,
-  episodes: readonly PlayedTrajectory[],
-  offsets: Uint32Array,
-): Pick<Batch, "rows" | "lastRows"> {
-  const builder = policy.rows();
-  const finalRow = policy.hasValue;
-  for (const episode of episodes) encodeTrajectory(policy, episode, builder, { finalRow });
-  const all = builder.finish();
-  if (!finalRow) return { rows: all };
-  const taken: number[] = [];
-  const last: number[] = [];
-  for (let e = 0; e < episodes.length; e++) {
-    for (let row = offsets[e]; row < offsets[e + 1]; row++) taken.push(row + e); // e final rows lie before it
-    last.push(offsets[e + 1] + e);
-  }
-  return { rows: takeRows(all, taken), lastRows: takeRows(all, last) };
 }
 
 /** The environment's verdict; where it gives none, a positive return counts. */

@@ -73,11 +73,20 @@ export class Inbox {
     return deliveries.length;
   }
 
-  /** The trajectories of an iteration once enough of its members have arrived. The watchdog tells of a wait that is long. */
-  async collect(iteration: number, isEnough: () => boolean, signal: AbortSignal): Promise<Trajectory[]> {
+  /**
+   * The trajectories of an iteration once enough of its members have arrived. The watchdog tells of a wait that is long.
+   * @param onWait told of those that are here, each time more are awaited
+   */
+  async collect(
+    iteration: number,
+    isEnough: () => boolean,
+    signal: AbortSignal,
+    onWait: (here: Iterable<Trajectory>) => void = () => {},
+  ): Promise<Trajectory[]> {
     while (!isEnough()) {
       signal.throwIfAborted();
       if (this.#failure) throw this.#failure;
+      onWait(this.#received.get(iteration)?.values() ?? []);
       await this.#nextArrival(signal);
     }
     return [...(this.#received.get(iteration)?.values() ?? [])];

@@ -12,7 +12,7 @@ import type { Bus } from "../proto/bus/bus.ts";
 import type { Subjects } from "../proto/subjects.ts";
 import type { Trajectory } from "../proto/trajectory.ts";
 import type { Credit, EstimatorDefinition } from "./advantage/index.ts";
-import { assembleBatch, type Batch, byRow, byToken, succeeded } from "./batch.ts";
+import { Assembly, type Batch, byRow, byToken, succeeded } from "./batch.ts";
 import type { Checkpoint, CheckpointStore, Counters } from "./checkpoint.ts";
 import { CheckpointWriter } from "./checkpoint-writer.ts";
 import { Conduct, excess } from "./conduct.ts";
@@ -93,6 +93,7 @@ export class Learner {
   readonly #trainer: Trainer;
   readonly #tasks: TaskIssuer;
   readonly #groups: OpenGroups;
+  readonly #assembly: Assembly;
   readonly #checkpoints: CheckpointWriter;
   readonly #watch: Stopwatch;
   readonly #conduct: Conduct;
@@ -142,6 +143,7 @@ export class Learner {
       current: () => this.counters.iteration,
       misfit: (trajectory, name) => this.#misfit(trajectory, name),
     });
+    this.#assembly = new Assembly(policy);
     this.#checkpoints = new CheckpointWriter(deps.checkpoints, () => this.#state());
   }
 
@@ -205,9 +207,12 @@ export class Learner {
   /** The episodes of the iteration, or enough of them. */
   async collect(iteration: number, signal: AbortSignal): Promise<Batch> {
     this.#watch.start("wait");
-    const trajectories = await this.#groups.collect(iteration, signal);
+    const add = (here: Iterable<Trajectory>) => {
+      for (const trajectory of here) this.#assembly.add(trajectory);
+    };
+    const trajectories = await this.#groups.collect(iteration, signal, add);
     this.#watch.start("assemble");
-    return assembleBatch(this.#deps.policy, trajectories);
+    return this.#assembly.batch(trajectories);
   }
 
   async assignCredit(batch: Batch): Promise<Credit> {
@@ -307,6 +312,7 @@ export class Learner {
       })),
     );
     ledger.close(iteration);
+    this.#assembly.clear();
     const encoded = onBatch && batch.episodes.map(({ lineage }) => inbox.encoded(lineage));
     this.#checkpoints.hold(inbox.release(iteration));
     const envSteps = batch.rows.count;

@@ -121,10 +121,15 @@ export class OpenGroups {
   /**
    * The episodes of the iteration, once each member has been played or dropped with a reason; with overSample or completionRatio,
    * once enough of them have.
+   * @param onWait as of the inbox
    */
-  async collect(iteration: number, signal: AbortSignal): Promise<Trajectory[]> {
+  async collect(
+    iteration: number,
+    signal: AbortSignal,
+    onWait: (here: Iterable<Trajectory>) => void,
+  ): Promise<Trajectory[]> {
     let trajectories: Trajectory[];
-    do trajectories = await this.#gather(iteration, signal);
+    do trajectories = await this.#gather(iteration, signal, onWait);
     while (await this.#rollBack(iteration));
     this.#dropStragglers(iteration);
     return trajectories;
@@ -165,7 +170,11 @@ export class OpenGroups {
   }
 
   /** The trajectories of an iteration, or nothing when the environment turns out to fail. */
-  async #gather(iteration: number, signal: AbortSignal): Promise<Trajectory[]> {
+  async #gather(
+    iteration: number,
+    signal: AbortSignal,
+    onWait: (here: Iterable<Trajectory>) => void,
+  ): Promise<Trajectory[]> {
     const { overSample, completionRatio } = this.#deps.config;
     const isEnough = () => {
       const groups = Math.floor(this.#ledger.groups(iteration) / (1 + overSample) + 1e-9);
@@ -173,7 +182,7 @@ export class OpenGroups {
     };
     const until = AbortSignal.any([signal, this.#doubt.signal]);
     try {
-      return await this.#inbox!.collect(iteration, isEnough, until);
+      return await this.#inbox!.collect(iteration, isEnough, until, onWait);
     } catch (error) {
       if (signal.aborted || !this.#doubt.signal.aborted) throw error;
       return [];

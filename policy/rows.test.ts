@@ -191,3 +191,12 @@ test("a shared list is referred to again by its number, and only while there is 
   builder.clear();
   expect(() => builder.item("s", number)).toThrow("no shared list 0");
 });
+
+test("shared lists are one when they have the same values, not when their hashes meet", () => {
+  const builder = rowsBuilder({ s: { type: "shared" } });
+  // The hashes of [] and [1] are equal.
+  const numbers = [[], [1], [2, 3], [1], [], [2, 3]].map((list) => builder.refer("s", Int32Array.from(list)));
+  expect(numbers).toEqual([0, 1, 2, 1, 0, 2]);
+  builder.endRow();
+  expect(builder.finish().columns.s).toMatchObject({ listValues: Int32Array.of(1, 2, 3) });
+});

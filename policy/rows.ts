@@ -57,8 +57,8 @@ export interface RowsBuilder {
   /** Nested columns: closes the current list and opens the next one. */
   endList(column: string): void;
   /**
-   * Shared columns: appends a reference to this list, which is copied when it is seen first, and returns its number. Lists are
-   * told apart by identity.
+   * Shared columns: appends a reference to the list with these values, which are copied when they are seen first, and returns its
+   * number. An array is looked at once: its values must not change until the builder is cleared.
    */
   refer(column: string, list: Int32Array): number;
   /** Shared columns: appends a reference to a new list, a copy of list[0 … count), and returns its number. */
@@ -180,6 +180,8 @@ class SharedWriter {
   readonly references = new RaggedWriter();
   readonly lists = new RaggedWriter();
   private readonly numbers = new Map<Int32Array, number>();
+  /** Numbers of lists that were referred to, by a hash of their values; where that is taken, at the next free key. */
+  private readonly byContent = new Map<number, number>();
   /** How many lists there are. */
   private get count(): number {
     return this.lists.offsets.used - 1;
@@ -187,15 +189,35 @@ class SharedWriter {
   refer(list: Int32Array): number {
     let number = this.numbers.get(list);
     if (number === undefined) {
-      number = this.add(list, list.length);
+      number = this.numberOf(list);
       this.numbers.set(list, number);
-    } else this.references.numbers.push(number);
+    }
+    this.references.numbers.push(number);
     return number;
   }
-  add(list: Int32Array, count: number): number {
+  /** Of the list with these values, which becomes one when there is none. */
+  private numberOf(list: Int32Array): number {
+    let key = hashOf(list);
+    for (let found = this.byContent.get(key); found !== undefined; found = this.byContent.get(++key))
+      if (this.holds(found, list)) return found;
+    this.byContent.set(key, this.count);
+    return this.append(list, list.length);
+  }
+  private holds(number: number, list: Int32Array): boolean {
+    const { numbers, offsets } = this.lists;
+    const start = offsets.values[number];
+    if (offsets.values[number + 1] - start !== list.length) return false;
+    for (let i = 0; i < list.length; i++) if (numbers.values[start + i] !== list[i]) return false;
+    return true;
+  }
+  private append(list: Int32Array, count: number): number {
     const number = this.count;
     this.lists.numbers.append(list, count);
     this.lists.endRow();
+    return number;
+  }
+  add(list: Int32Array, count: number): number {
+    const number = this.append(list, count);
     this.references.numbers.push(number);
     return number;
   }
@@ -210,6 +232,7 @@ class SharedWriter {
     this.references.clear();
     this.lists.clear();
     this.numbers.clear();
+    this.byContent.clear();
   }
   finish(): Column {
     const { numbers, offsets } = this.references;
@@ -221,6 +244,12 @@ class SharedWriter {
       listOffsets: this.lists.offsets.view(),
     };
   }
+}
+
+function hashOf(list: Int32Array): number {
+  let hash = list.length;
+  for (let i = 0; i < list.length; i++) hash = Math.imul(hash ^ list[i], 0x9e3779b1) ^ (hash >>> 15);
+  return hash;
 }
 
 type Writer = DenseWriter | RaggedWriter | NestedWriter | SharedWriter;
