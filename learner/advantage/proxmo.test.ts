@@ -215,7 +215,7 @@ describe("proxmo", () => {
       return texts.map((text) => (text === "near" || text === "close" ? [2, 0] : [0, 0.5]));
     });
     const options = resolveEstimatorOptions(definition, { tau: 1e-3 });
-    const { advantages } = definition.estimate(groups, { ...options, psc: false, normalize: "none" });
+    const { advantages } = definition.estimate(groups, { ...options, psc: false, normalize: "none", omega: 1 });
     expect(seen).toEqual([["near", "far", "close", "away"]]);
     expect(maxError(advantages, [0.5 + 0.95, 0.5 + 1, -0.5 - 0.95, -0.5 - 1])).toBeLessThan(1e-6);
     const broken = proxmoWithEmbedding((texts) => texts.map((_, i) => new Array(i + 1).fill(1)));

@@ -35,7 +35,9 @@ export const proxmo: EstimatorDefinition<ProxmoOptions> = {
     preset: {
       default: "default",
       choices: ["default", "paper", "reference"],
-      about: "paper: the equations. reference: the published code, to the digit. default: the paper, own row excluded.",
+      about:
+        "paper: the equations. reference: the published code, to the digit. default: the paper, own row excluded and the " +
+        "step term as loud as the episode term (ω = 4).",
     },
     ...episodeTermOptions,
     tau: { default: 0.1, min: 1e-6, about: "Temperature τ of the softmax over similarity." },
@@ -73,7 +75,7 @@ export const proxmo: EstimatorDefinition<ProxmoOptions> = {
     },
   },
   presets: {
-    default: {},
+    default: { omega: 4 },
     paper: { selfWeight: "include" },
     reference: {
       normalize: "none",
