@@ -10,7 +10,7 @@ export interface KnownActor {
   beat: Heartbeat;
   /** Milliseconds since 1970 of its last heartbeat. */
   heardAtMs: number;
-  /** It has left, or is silent for longer than it promised. */
+  /** It has left, or is silent for longer than it promised while we listened. */
   gone: boolean;
 }
 
@@ -26,10 +26,34 @@ const SAMPLE_MS = 1000;
 /** Actors that have left are remembered for the watchdog, the last ones only. */
 const MAX_GONE = 16;
 
+/** Since when this thread has been able to hear others: while it is blocked, all of them seem silent. */
+export class Attention {
+  readonly #everyMs: number;
+  #sinceMs: number;
+  #tickedMs: number;
+
+  constructor(everyMs: number, nowMs: number) {
+    this.#everyMs = everyMs;
+    this.#sinceMs = nowMs;
+    this.#tickedMs = nowMs;
+  }
+
+  /** To be called every `everyMs` by a timer, which comes late where the thread is blocked. */
+  tick(nowMs: number): void {
+    this.#sinceMs = this.since(nowMs);
+    this.#tickedMs = nowMs;
+  }
+
+  since(nowMs: number): number {
+    return nowMs - this.#tickedMs > 2 * this.#everyMs ? nowMs : this.#sinceMs;
+  }
+}
+
 export class Fleet {
   readonly #bus: Bus;
   readonly #subjects: Subjects;
   readonly #actors = new Map<string, KnownActor>();
+  readonly #attention = new Attention(SAMPLE_MS, Date.now());
   #queues: Queues | undefined;
   #queued: number[] = [];
   #idle: number[] = [];
@@ -50,7 +74,10 @@ export class Fleet {
       if (status.type === "connected") this.#away = undefined;
       else if (status.type === "disconnected") this.#away ??= { sinceMs: Date.now(), reason: status.reason };
     });
-    const timer = setInterval(() => void this.#sample(), SAMPLE_MS);
+    const timer = setInterval(() => {
+      this.#attention.tick(Date.now());
+      void this.#sample();
+    }, SAMPLE_MS);
     signal.addEventListener("abort", () => {
       stopListening();
       clearInterval(timer);
@@ -63,7 +90,10 @@ export class Fleet {
 
   /** Those heard of last come first. */
   actors(): KnownActor[] {
-    for (const known of this.#actors.values()) known.gone ||= Date.now() - known.heardAtMs > goneAfterMs(known.beat);
+    const nowMs = Date.now();
+    const attentiveSinceMs = this.#attention.since(nowMs);
+    for (const known of this.#actors.values())
+      known.gone ||= nowMs - Math.max(known.heardAtMs, attentiveSinceMs) > goneAfterMs(known.beat);
     return [...this.#actors.values()].sort((a, b) => b.heardAtMs - a.heardAtMs);
   }
 
