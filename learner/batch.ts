@@ -58,7 +58,7 @@ export class Assembly {
     encodeTrajectory(this.#policy, trajectory, this.#builder, { finalRow: this.#policy.hasValue });
   }
 
-  /** Of these and no others; those not yet added are. */
+  /** Of these and no others; those not yet added are. A batch holds until something more is added. */
   batch(trajectories: readonly Trajectory[]): Batch {
     const episodes = trajectories.filter(wasPlayed).sort(byLineage);
     for (const episode of episodes) this.add(episode);
@@ -77,13 +77,7 @@ export class Assembly {
     return { episodes, groups, actions, logProbs, ...encoded };
   }
 
-  /** Forgets all episodes and keeps the memory; batches stay as they are. */
-  clear(): void {
-    this.#added.clear();
-    this.#builder.clear();
-  }
-
-  /** Copies of the rows of the turns at which an action was taken; for a critic also those in which the episodes ended. */
+  /** Rows of the turns at which an action was taken; for a critic also those in which the episodes ended. */
   #take(episodes: readonly PlayedTrajectory[]): Pick<Batch, "rows" | "lastRows"> {
     const all = this.#builder.finish();
     const taken: number[] = [];
@@ -94,7 +88,9 @@ export class Assembly {
       for (let row = first; row < end; row++) taken.push(row);
       last.push(end);
     }
-    return { rows: takeRows(all, taken), lastRows: this.#policy.hasValue ? takeRows(all, last) : undefined };
+    if (this.#policy.hasValue) return { rows: takeRows(all, taken), lastRows: takeRows(all, last) };
+    const isAll = taken.length === all.count && taken.every((row, i) => row === i);
+    return { rows: isAll ? all : takeRows(all, taken) };
   }
 }
 

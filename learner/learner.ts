@@ -93,7 +93,8 @@ export class Learner {
   readonly #trainer: Trainer;
   readonly #tasks: TaskIssuer;
   readonly #groups: OpenGroups;
-  readonly #assembly: Assembly;
+  /** Of the iteration under way. */
+  #assembly: Assembly;
   readonly #checkpoints: CheckpointWriter;
   readonly #watch: Stopwatch;
   readonly #conduct: Conduct;
@@ -312,7 +313,7 @@ export class Learner {
       })),
     );
     ledger.close(iteration);
-    this.#assembly.clear();
+    this.#assembly = new Assembly(this.#deps.policy);
     const encoded = onBatch && batch.episodes.map(({ lineage }) => inbox.encoded(lineage));
     this.#checkpoints.hold(inbox.release(iteration));
     const envSteps = batch.rows.count;
