@@ -50,7 +50,8 @@ const chosen = values.variants?.split(",") ?? setting.variants;
 for (const name of chosen)
   if (!Object.hasOwn(variants, name))
     throw new RangeError(`There is no variant '${name}': choose from ${Object.keys(variants).join(", ")}`);
-const path = values.results ?? join(import.meta.dirname, `credit-assignment/${values.setting}.jsonl`);
+const path =
+  values.results ?? join(import.meta.dirname, `credit-assignment/${setting.resultsOf ?? values.setting}.jsonl`);
 
 /** Seed by seed, so that an interrupted experiment has as many seeds of each variant. */
 const wanted = await Promise.all(

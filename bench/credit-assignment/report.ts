@@ -5,7 +5,7 @@ import { interval, meanSuccess, median, stepsTo, successAt } from "./statistics.
 import { figures, settings, variants } from "./variants.ts";
 
 const levels = [0.5, 0.8, 0.9];
-/** Variants that the others are held against, seed by seed. */
+/** Variants that the others are held against, seed by seed; where there is none of them, the first is. */
 const baselines = ["grpo", "proxmo"];
 
 export interface Report {
@@ -33,17 +33,18 @@ export function report(setting: string, results: readonly RunResult[], command: 
     "",
     ...speedTable(present, of),
     "",
-    "Against GRPO and against ProxMO's default, each seed with the same seed of the other: difference of the mean success over " +
-      "the run in points, and ratio of the steps to 80 % (geometric mean). An interval that holds 0, or 1, decides nothing; " +
-      "with so many intervals about one in twenty misses by chance.",
+    "Each seed with the same seed of the other: difference of the mean success over the run in points, and ratio of the steps to " +
+      "80 % (geometric mean). An interval that holds 0, or 1, decides nothing; with so many intervals about one in twenty misses " +
+      "by chance.",
     "",
     ...pairedTable(present, of),
     "",
     ...diagnosticsTable(present, of),
   ];
   const svgs: Record<string, string> = {};
-  for (const { name, title, variants: shown } of figures) {
-    const curves = shown.filter((variant) => present.includes(variant)).map((variant) => curveOf(variant, of(variant)));
+  for (const name of settings[setting].figures) {
+    const { title, variants: shown } = figures[name];
+    const curves = shown.filter((variant) => of(variant).length > 0).map((variant) => curveOf(variant, of(variant)));
     if (curves.length < 2) continue;
     const file = `credit-assignment-${setting}-${name}.svg`;
     svgs[file] = figure(`${title}: held-out success, ${setting}`, curves, totalEnvSteps);
@@ -86,7 +87,8 @@ function speedTable(present: readonly string[], of: ByVariant): string[] {
 }
 
 function pairedTable(present: readonly string[], of: ByVariant): string[] {
-  const others = baselines.filter((name) => present.includes(name));
+  const known = baselines.filter((name) => present.includes(name));
+  const others = known.length > 0 ? known : present.slice(0, 1);
   const rows = present.map((variant) => [
     variants[variant].label,
     ...others.flatMap((name) => (name === variant ? ["–", "–"] : paired(of(variant), of(name)))),

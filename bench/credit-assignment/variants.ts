@@ -9,9 +9,15 @@ export interface Variant {
 
 const proxmo = (label: string, credit: Variant["credit"]): Variant => ({ label, estimator: "proxmo", credit });
 
+/** One of the paper's constants changed, everything else as the paper has it but for the own return, which is left out. */
+const constant = (label: string, credit: Variant["credit"]): Variant => proxmo(label, { omega: 1, ...credit });
+
 /** By name, in the order of the tables. */
 export const variants: Readonly<Record<string, Variant>> = {
-  proxmo: proxmo("ProxMO, default", {}),
+  proxmo: proxmo("ProxMO, default (ω = 4)", {}),
+  "proxmo-omega-1": proxmo("ProxMO, ω = 1", { omega: 1 }),
+  "proxmo-omega-8": proxmo("ProxMO, ω = 8", { omega: 8 }),
+  "proxmo-undivided": proxmo("ProxMO, ω = 1, not divided by σ", { omega: 1, normalize: "none" }),
   "proxmo-paper": proxmo("ProxMO, paper", { preset: "paper" }),
   "proxmo-reference": proxmo("ProxMO, reference", { preset: "reference" }),
   "proxmo-without-psc": proxmo("ProxMO without PSC", { psc: false }),
@@ -19,29 +25,38 @@ export const variants: Readonly<Record<string, Variant>> = {
   gigpo: { label: "GiGPO", estimator: "gigpo", credit: {} },
   grpo: { label: "GRPO", estimator: "grpo", credit: {} },
   rloo: { label: "RLOO", estimator: "rloo", credit: {} },
-  "proxmo-alpha-1": proxmo("α = 1", { alpha: 1 }),
-  "proxmo-alpha-16": proxmo("α = 16", { alpha: 16 }),
-  "proxmo-beta-1": proxmo("β = 1", { beta: 1 }),
-  "proxmo-beta-4": proxmo("β = 4", { beta: 4 }),
-  "proxmo-tau-0.01": proxmo("τ = 0.01", { tau: 0.01 }),
-  "proxmo-tau-0.03": proxmo("τ = 0.03", { tau: 0.03 }),
-  "proxmo-tau-0.3": proxmo("τ = 0.3", { tau: 0.3 }),
-  "proxmo-tau-1": proxmo("τ = 1", { tau: 1 }),
+  "proxmo-alpha-1": constant("α = 1", { alpha: 1 }),
+  "proxmo-alpha-16": constant("α = 16", { alpha: 16 }),
+  "proxmo-beta-1": constant("β = 1", { beta: 1 }),
+  "proxmo-beta-4": constant("β = 4", { beta: 4 }),
+  "proxmo-tau-0.01": constant("τ = 0.01", { tau: 0.01 }),
+  "proxmo-tau-0.03": constant("τ = 0.03", { tau: 0.03 }),
+  "proxmo-tau-0.3": constant("τ = 0.3", { tau: 0.3 }),
+  "proxmo-tau-1": constant("τ = 1", { tau: 1 }),
 };
 
 const estimators = ["proxmo", "gigpo", "grpo", "rloo"];
-const parts = ["proxmo", "proxmo-paper", "proxmo-reference", "proxmo-without-psc", "proxmo-without-psa"];
+const parts = [
+  "proxmo",
+  "proxmo-omega-1",
+  "proxmo-paper",
+  "proxmo-reference",
+  "proxmo-without-psc",
+  "proxmo-without-psa",
+];
 const compared = [...parts, "gigpo", "grpo", "rloo"];
-const temperatures = ["proxmo", ...Object.keys(variants).filter((name) => name.startsWith("proxmo-tau-"))];
-const controllers = ["proxmo", ...Object.keys(variants).filter((name) => /^proxmo-(alpha|beta)-/.test(name))];
+const weights = ["proxmo-omega-1", "proxmo", "proxmo-omega-8", "proxmo-undivided"];
+const temperatures = ["proxmo-omega-1", ...Object.keys(variants).filter((name) => name.startsWith("proxmo-tau-"))];
+const controllers = ["proxmo-omega-1", ...Object.keys(variants).filter((name) => /^proxmo-(alpha|beta)-/.test(name))];
 
-/** The figures: each shows some variants, so that curves stay apart. */
-export const figures = [
-  { name: "estimators", title: "Estimators", variants: estimators },
-  { name: "proxmo", title: "ProxMO, its presets and its parts", variants: parts },
-  { name: "tau", title: "ProxMO's temperature τ", variants: temperatures },
-  { name: "controller", title: "ProxMO's controller", variants: controllers },
-] as const;
+/** Each figure shows some variants, so that curves stay apart. */
+export const figures = {
+  estimators: { title: "Estimators", variants: estimators },
+  proxmo: { title: "ProxMO, its presets and its parts", variants: parts },
+  weight: { title: "The weight ω of ProxMO's step term", variants: weights },
+  tau: { title: "ProxMO's temperature τ", variants: temperatures },
+  controller: { title: "ProxMO's controller", variants: controllers },
+} as const;
 
 /** An experiment: an environment and settings of the learner that differ from its defaults. */
 export interface Setting {
@@ -54,6 +69,9 @@ export interface Setting {
   /** The original games must be there: those that Proxima makes itself would be another experiment. */
   needsData?: boolean;
   variants: readonly string[];
+  figures: readonly (keyof typeof figures)[];
+  /** The setting whose file of results this one shares; its own by default. */
+  resultsOf?: string;
   totalEnvSteps: number;
   /** Iterations between two evaluations. */
   evalEvery: number;
@@ -61,7 +79,8 @@ export interface Setting {
 
 /** One thread a run, and nothing kept that is not looked at. */
 const frugal = { learnerThreads: 1, keepTrajectories: 0 } as const;
-const games = { env: "alfworld", needsData: true, evalEvery: 8, variants: compared } as const;
+const comparison = { variants: compared, figures: ["estimators", "proxmo"] } as const;
+const games = { env: "alfworld", needsData: true, evalEvery: 8, ...comparison } as const;
 const fromImitation = { ...games, afterImitation: true, totalEnvSteps: 200_000 } as const;
 
 /** By name. Everything else is as the environment's training defaults say. */
@@ -71,7 +90,7 @@ export const settings: Readonly<Record<string, Setting>> = {
     env: "scavenger",
     // As many steps in each iteration, so that a run ends within a minute or two.
     values: { ...frugal, stepsPerIteration: 2048, policy: "candidates", "env.difficulty": 1, learningRate: 2e-3 },
-    variants: compared,
+    ...comparison,
     totalEnvSteps: 150_000,
     evalEvery: 4,
   },
@@ -79,6 +98,15 @@ export const settings: Readonly<Record<string, Setting>> = {
     ...games,
     about: "the original training games, from scratch",
     values: frugal,
+    totalEnvSteps: 700_000,
+  },
+  "alfworld-weight": {
+    ...games,
+    about: "the original training games, from scratch, with ProxMO's step term as loud as it is and louder",
+    values: frugal,
+    variants: weights,
+    figures: ["weight"],
+    resultsOf: "alfworld",
     totalEnvSteps: 700_000,
   },
   "alfworld-50": {
@@ -102,5 +130,6 @@ export const settings: Readonly<Record<string, Setting>> = {
     about: "the original training games, after imitation, with ProxMO's constants changed one at a time",
     values: { ...frugal, learningRate: 1e-3 },
     variants: [...new Set([...temperatures, ...controllers])],
+    figures: ["tau", "controller"],
   },
 };
