@@ -45,7 +45,7 @@ const parts = [
   "proxmo-without-psa",
 ];
 const compared = [...parts, "gigpo", "grpo", "rloo"];
-const weights = ["proxmo-omega-1", "proxmo", "proxmo-omega-8", "proxmo-undivided"];
+const weights = ["proxmo-omega-1", "proxmo", "proxmo-undivided"];
 const temperatures = ["proxmo-omega-1", ...Object.keys(variants).filter((name) => name.startsWith("proxmo-tau-"))];
 const controllers = ["proxmo-omega-1", ...Object.keys(variants).filter((name) => /^proxmo-(alpha|beta)-/.test(name))];
 
