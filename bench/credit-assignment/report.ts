@@ -6,7 +6,7 @@ import { figures, settings, variants } from "./variants.ts";
 
 const levels = [0.5, 0.8, 0.9];
 /** Variants that the others are held against, seed by seed; where there is none of them, the first is. */
-const baselines = ["grpo", "proxmo"];
+const baselines = ["grpo", "proxmo-omega-4"];
 
 export interface Report {
   markdown: string;

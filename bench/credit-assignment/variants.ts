@@ -9,45 +9,42 @@ export interface Variant {
 
 const proxmo = (label: string, credit: Variant["credit"]): Variant => ({ label, estimator: "proxmo", credit });
 
-/** One of the paper's constants changed, everything else as the paper has it but for the own return, which is left out. */
-const constant = (label: string, credit: Variant["credit"]): Variant => proxmo(label, { omega: 1, ...credit });
-
 /** By name, in the order of the tables. */
 export const variants: Readonly<Record<string, Variant>> = {
-  proxmo: proxmo("ProxMO, default (ω = 4)", {}),
-  "proxmo-omega-1": proxmo("ProxMO, ω = 1", { omega: 1 }),
+  "proxmo-omega-4": proxmo("ProxMO, ω = 4", { omega: 4 }),
+  proxmo: proxmo("ProxMO, default (ω = 1)", {}),
   "proxmo-omega-8": proxmo("ProxMO, ω = 8", { omega: 8 }),
-  "proxmo-undivided": proxmo("ProxMO, ω = 1, not divided by σ", { omega: 1, normalize: "none" }),
+  "proxmo-undivided": proxmo("ProxMO, ω = 1, not divided by σ", { normalize: "none" }),
   "proxmo-paper": proxmo("ProxMO, paper", { preset: "paper" }),
   "proxmo-reference": proxmo("ProxMO, reference", { preset: "reference" }),
-  "proxmo-without-psc": proxmo("ProxMO without PSC", { psc: false }),
+  "proxmo-omega-4-without-psc": proxmo("ProxMO, ω = 4, without PSC", { omega: 4, psc: false }),
   "proxmo-without-psa": proxmo("ProxMO without PSA", { psa: false }),
   gigpo: { label: "GiGPO", estimator: "gigpo", credit: {} },
   grpo: { label: "GRPO", estimator: "grpo", credit: {} },
   rloo: { label: "RLOO", estimator: "rloo", credit: {} },
-  "proxmo-alpha-1": constant("α = 1", { alpha: 1 }),
-  "proxmo-alpha-16": constant("α = 16", { alpha: 16 }),
-  "proxmo-beta-1": constant("β = 1", { beta: 1 }),
-  "proxmo-beta-4": constant("β = 4", { beta: 4 }),
-  "proxmo-tau-0.01": constant("τ = 0.01", { tau: 0.01 }),
-  "proxmo-tau-0.03": constant("τ = 0.03", { tau: 0.03 }),
-  "proxmo-tau-0.3": constant("τ = 0.3", { tau: 0.3 }),
-  "proxmo-tau-1": constant("τ = 1", { tau: 1 }),
+  "proxmo-alpha-1": proxmo("α = 1", { alpha: 1 }),
+  "proxmo-alpha-16": proxmo("α = 16", { alpha: 16 }),
+  "proxmo-beta-1": proxmo("β = 1", { beta: 1 }),
+  "proxmo-beta-4": proxmo("β = 4", { beta: 4 }),
+  "proxmo-tau-0.01": proxmo("τ = 0.01", { tau: 0.01 }),
+  "proxmo-tau-0.03": proxmo("τ = 0.03", { tau: 0.03 }),
+  "proxmo-tau-0.3": proxmo("τ = 0.3", { tau: 0.3 }),
+  "proxmo-tau-1": proxmo("τ = 1", { tau: 1 }),
 };
 
-const estimators = ["proxmo", "gigpo", "grpo", "rloo"];
+const estimators = ["proxmo-omega-4", "proxmo", "gigpo", "grpo", "rloo"];
 const parts = [
+  "proxmo-omega-4",
   "proxmo",
-  "proxmo-omega-1",
   "proxmo-paper",
   "proxmo-reference",
-  "proxmo-without-psc",
+  "proxmo-omega-4-without-psc",
   "proxmo-without-psa",
 ];
 const compared = [...parts, "gigpo", "grpo", "rloo"];
-const weights = ["proxmo-omega-1", "proxmo", "proxmo-undivided"];
-const temperatures = ["proxmo-omega-1", ...Object.keys(variants).filter((name) => name.startsWith("proxmo-tau-"))];
-const controllers = ["proxmo-omega-1", ...Object.keys(variants).filter((name) => /^proxmo-(alpha|beta)-/.test(name))];
+const weights = ["proxmo", "proxmo-omega-4", "proxmo-undivided"];
+const temperatures = ["proxmo", ...Object.keys(variants).filter((name) => name.startsWith("proxmo-tau-"))];
+const controllers = ["proxmo", ...Object.keys(variants).filter((name) => /^proxmo-(alpha|beta)-/.test(name))];
 
 /** Each figure shows some variants, so that curves stay apart. */
 export const figures = {

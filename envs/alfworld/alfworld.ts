@@ -252,7 +252,6 @@ const definition: EnvironmentDefinition = {
     policy: "candidates",
     "policy.hidden": "32",
     estimator: "proxmo",
-    "credit.omega": 1, // 4 is faster, but one long run in five settled at 95 %: docs/alfworld.md
     learningRate: 2e-3,
     totalEnvSteps: 1_200_000,
   },

@@ -35,13 +35,16 @@ export const proxmo: EstimatorDefinition<ProxmoOptions> = {
     preset: {
       default: "default",
       choices: ["default", "paper", "reference"],
-      about:
-        "paper: the equations. reference: the published code, to the digit. default: the paper, own row excluded and the " +
-        "step term as loud as the episode term (ω = 4).",
+      about: "paper: the equations. reference: the published code, to the digit. default: the paper, own row excluded.",
     },
     ...episodeTermOptions,
     tau: { default: 0.1, min: 1e-6, about: "Temperature τ of the softmax over similarity." },
-    omega: { default: 1, min: 0, about: "Weight ω of the step term." },
+    omega: {
+      default: 1,
+      min: 0,
+      about:
+        "Weight ω of the step term. 4 makes it as loud as the episode term: faster, but quicker to settle on less.",
+    },
     psa: { default: true, about: "Add the step term (proximity-based soft aggregation)." },
     scope: {
       default: "group",
@@ -75,7 +78,7 @@ export const proxmo: EstimatorDefinition<ProxmoOptions> = {
     },
   },
   presets: {
-    default: { omega: 4 },
+    default: {},
     paper: { selfWeight: "include" },
     reference: {
       normalize: "none",
