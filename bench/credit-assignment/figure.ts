@@ -44,12 +44,15 @@ export function figure(title: string, curves: readonly Curve[], maxEnvSteps: num
       `<polyline points="${points.map((point) => at(point.envSteps, point.mean)).join(" ")}" fill="none" ` +
       `stroke="${colours[i]}" stroke-width="2"${dashes[i] ? ` stroke-dasharray="${dashes[i]}"` : ""}/>`,
   );
+  // A letter of this font is about 6.4 units wide; the dash before the label takes 37.
+  const longest = Math.max(...curves.map(({ label }) => label.length));
+  const legendLeft = width - margin.right - 37 - Math.ceil(6.4 * longest);
   const legendTop = y(0) - 18 * curves.length - 4;
   const legend = curves.map(
     ({ label }, i) =>
-      `<line x1="${width - 225}" x2="${width - 195}" y1="${legendTop + 18 * i}" y2="${legendTop + 18 * i}" stroke="${colours[i]}" ` +
+      `<line x1="${legendLeft}" x2="${legendLeft + 30}" y1="${legendTop + 18 * i}" y2="${legendTop + 18 * i}" stroke="${colours[i]}" ` +
       `stroke-width="2"${dashes[i] ? ` stroke-dasharray="${dashes[i]}"` : ""}/>` +
-      `<text x="${width - 188}" y="${legendTop + 18 * i + 4}">${escaped(label)}</text>`,
+      `<text x="${legendLeft + 37}" y="${legendTop + 18 * i + 4}">${escaped(label)}</text>`,
   );
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" font-family="sans-serif" font-size="12" fill="#333">`,
@@ -59,7 +62,7 @@ export function figure(title: string, curves: readonly Curve[], maxEnvSteps: num
     `<g stroke="#ddd" stroke-width="1">${grid.join("\n").replaceAll("<text", '<text stroke="none"')}</g>`,
     ...bands,
     ...lines,
-    `<rect x="${width - 235}" y="${legendTop - 14}" width="${235 - margin.right}" height="${18 * curves.length + 10}" fill="#fff" fill-opacity="0.85"/>`,
+    `<rect x="${legendLeft - 10}" y="${legendTop - 14}" width="${width - margin.right - legendLeft + 10}" height="${18 * curves.length + 10}" fill="#fff" fill-opacity="0.85"/>`,
     ...legend,
     `<text x="${(margin.left + width - margin.right) / 2}" y="${height - 10}" text-anchor="middle">environment steps trained on</text>`,
     "</svg>",

@@ -42,8 +42,7 @@ export const proxmo: EstimatorDefinition<ProxmoOptions> = {
     omega: {
       default: 1,
       min: 0,
-      about:
-        "Weight ω of the step term. 4 makes it as loud as the episode term: faster, but quicker to settle on less.",
+      about: "Weight ω of the step term. At 4 it is the louder of the two: faster, but quicker to settle on less.",
     },
     psa: { default: true, about: "Add the step term (proximity-based soft aggregation)." },
     scope: {
