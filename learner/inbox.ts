@@ -75,21 +75,24 @@ export class Inbox {
 
   /**
    * The trajectories of an iteration once enough of its members have arrived. The watchdog tells of a wait that is long.
-   * @param onWait told of those that are here, each time more are awaited
+   * @param onArrival told of each that is here, as long as others are awaited
    */
   async collect(
     iteration: number,
     isEnough: () => boolean,
     signal: AbortSignal,
-    onWait: (here: Iterable<Trajectory>) => void = () => {},
+    onArrival: (trajectory: Trajectory) => void = () => {},
   ): Promise<Trajectory[]> {
+    const members = this.#membersOf(iteration);
+    const arrivals = members.values(); // goes on with what arrives later, as long as it is not asked for more than there is
+    let told = 0;
     while (!isEnough()) {
       signal.throwIfAborted();
       if (this.#failure) throw this.#failure;
-      onWait(this.#received.get(iteration)?.values() ?? []);
+      for (; told < members.size; told++) onArrival(arrivals.next().value!);
       await this.#nextArrival(signal);
     }
-    return [...(this.#received.get(iteration)?.values() ?? [])];
+    return [...members.values()];
   }
 
   /** A member has been dropped as it did not come in time; what arrives of it is only measured. */
@@ -137,6 +140,16 @@ export class Inbox {
     await this.#puller.close();
   }
 
+  /** What has arrived of an iteration, by member. */
+  #membersOf(iteration: number): Map<string, Trajectory> {
+    let members = this.#received.get(iteration);
+    if (!members) {
+      members = new Map();
+      this.#received.set(iteration, members);
+    }
+    return members;
+  }
+
   async #receive(delivery: Delivery): Promise<void> {
     const name = this.#options.subjects.memberOf(delivery.subject);
     let trajectory: Trajectory;
@@ -168,9 +181,7 @@ export class Inbox {
     const fate = this.#options.ledger.receive(name);
     const held = this.#held.get(key);
     if (fate === "fresh") {
-      const members = this.#received.get(name.iteration) ?? new Map<string, Trajectory>();
-      members.set(key, trajectory);
-      this.#received.set(name.iteration, members);
+      this.#membersOf(name.iteration).set(key, trajectory);
       this.#held.set(key, delivery);
       this.#options.onEpisode(trajectory);
     } else if (held?.sequence === delivery.sequence) {

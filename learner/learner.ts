@@ -208,10 +208,7 @@ export class Learner {
   /** The episodes of the iteration, or enough of them. */
   async collect(iteration: number, signal: AbortSignal): Promise<Batch> {
     this.#watch.start("wait");
-    const add = (here: Iterable<Trajectory>) => {
-      for (const trajectory of here) this.#assembly.add(trajectory);
-    };
-    const trajectories = await this.#groups.collect(iteration, signal, add);
+    const trajectories = await this.#groups.collect(iteration, signal, (arrived) => this.#assembly.add(arrived));
     this.#watch.start("assemble");
     return this.#assembly.batch(trajectories);
   }

@@ -121,15 +121,15 @@ export class OpenGroups {
   /**
    * The episodes of the iteration, once each member has been played or dropped with a reason; with overSample or completionRatio,
    * once enough of them have.
-   * @param onWait as of the inbox
+   * @param onArrival as of the inbox
    */
   async collect(
     iteration: number,
     signal: AbortSignal,
-    onWait: (here: Iterable<Trajectory>) => void,
+    onArrival: (trajectory: Trajectory) => void,
   ): Promise<Trajectory[]> {
     let trajectories: Trajectory[];
-    do trajectories = await this.#gather(iteration, signal, onWait);
+    do trajectories = await this.#gather(iteration, signal, onArrival);
     while (await this.#rollBack(iteration));
     this.#dropStragglers(iteration);
     return trajectories;
@@ -173,7 +173,7 @@ export class OpenGroups {
   async #gather(
     iteration: number,
     signal: AbortSignal,
-    onWait: (here: Iterable<Trajectory>) => void,
+    onArrival: (trajectory: Trajectory) => void,
   ): Promise<Trajectory[]> {
     const { overSample, completionRatio } = this.#deps.config;
     const isEnough = () => {
@@ -182,7 +182,7 @@ export class OpenGroups {
     };
     const until = AbortSignal.any([signal, this.#doubt.signal]);
     try {
-      return await this.#inbox!.collect(iteration, isEnough, until, onWait);
+      return await this.#inbox!.collect(iteration, isEnough, until, onArrival);
     } catch (error) {
       if (signal.aborted || !this.#doubt.signal.aborted) throw error;
       return [];
